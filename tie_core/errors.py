@@ -1,0 +1,57 @@
+"""What can go wrong, for callers to act on. Every message says what was asked, what is allowed, and what to do.
+
+TieError
+├── CheckpointError             a folder that cannot be loaded: missing file, pickle, damaged tensor
+│   └── UnsupportedModelError   readable, but no model that TIE can ensemble (block-causal, no mask token, ...)
+├── RequestError                the caller's input; `param` names the field
+│   ├── OptionsError            a value that no option allows
+│   ├── PromptError             messages or a prompt that cannot become a canvas
+│   └── UnknownModelError       no such member or ensemble
+├── EngineClosedError           submitted while draining or closed
+├── MemberError                 a member failed on this request: NaN logits, an exception in its forward
+└── CancelledError              the request was cancelled
+"""
+
+
+class TieError(Exception):
+    """The root of everything that the library raises on purpose."""
+
+
+class CheckpointError(TieError):
+    """A checkpoint folder that cannot be loaded."""
+
+
+class UnsupportedModelError(CheckpointError):
+    """A readable checkpoint of a model that TIE cannot ensemble."""
+
+
+class RequestError(TieError):
+    """Bad input from the caller. `param` is the name of the field at fault, or None for the request as a whole."""
+
+    def __init__(self, param: str | None, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class OptionsError(RequestError):
+    """A value that no option allows."""
+
+
+class PromptError(RequestError):
+    """Messages or a prompt that cannot become a canvas."""
+
+
+class UnknownModelError(RequestError):
+    """A member or ensemble that is not loaded here."""
+
+
+class EngineClosedError(TieError):
+    """The engine takes no more requests."""
+
+
+class MemberError(TieError):
+    """A member failed on this request."""
+
+
+class CancelledError(TieError):
+    """The request was cancelled."""

@@ -1,0 +1,60 @@
+# Everything a person or CI runs. `make help` lists it. The environment is .venv; name another Python with
+# `make PYTHON=python3.12 install`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+
+.PHONY: help install demo serve test check fmt zoo results clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@ $(RUNTIME)
+
+install: $(RUNTIME) ## the server and its command `tie`, into .venv
+
+demo: install ## two models answer a worksheet together, round by round
+	$(BIN)/tie run "rev 314159; inc 271828; add 141421" --watch
+
+serve: install ## the HTTP server with the embedded models, on 127.0.0.1
+	$(BIN)/tie serve
+
+test: $(DEV) ## every test, on two processes
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+check: $(DEV) ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(DEV) ## rewrite the code in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+zoo: install ## train the embedded models from nothing (under an hour on two cores)
+	$(BIN)/python -m tie_core.zoo.train
+
+results: install ## measure members and ensemble on the zoo, into docs/results.md
+	$(BIN)/python -m tie_core.evaluation.zoo_results
+
+clean: ## remove the environment and what tools left behind
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ lengths. TIE section 3.1 and appendix A (semi-autoregressive blocks, the answer 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import ceil
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class Layout:
     def length(self) -> int:
         """L = R + S + A."""
         return self.reasoning + self.suffix + self.answer
+
+    def num_steps(self, per_step: int) -> int:
+        """The denoising steps of a whole run that commits `per_step` tokens a step, block by block."""
+        steps = 0
+        for region in (self.reasoning, self.answer):
+            blocks, rest = divmod(region, self.block_size)
+            steps += blocks * ceil(self.block_size / per_step) + ceil(rest / per_step)
+        return steps
 
     @property
     def reasoning_region(self) -> range:

@@ -1,0 +1,159 @@
+"""What a caller may choose: `TieOptions` and the task presets. Validated once, at the door, then frozen.
+
+Section 2 of the method (canvas, presets of appendix A), section 3 (interval), section 4 (scores), section 5 (selection).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from tie_core.errors import OptionsError
+
+Task = Literal["general", "math", "planning", "code", "open"]
+ScoreName = Literal["tcc", "top1", "entropy", "margin"]
+SelectionName = Literal["lowest_tcc", "best_model", "most_selected"]
+PolicyName = Literal["top_k", "threshold"]
+SuppressEnd = Literal["off", "confidence", "prediction"]
+RelayBoundary = Literal["auto", "block", "step"]
+
+MAX_GENERATED = 8192  # a canvas longer than this is a mistake: no published MDLM was trained on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TieOptions:
+    """The options of one request.
+
+    The generated part has L = R + S + A positions. Of `gen_length` (L), `reasoning` (R) and `answer` (A) one may be
+    None: it takes what the others and the suffix leave.
+
+    `suppress_end` keeps end tokens from being committed early: `confidence` commits them last (the setting of
+    LLaDA-1.5's own GSM8K evaluation), `prediction` never predicts EOS. Statistics never see it.
+    `relay_boundary` says where a round may end: `auto` is a block boundary between different tokenizers, else any step.
+    """
+
+    task: Task = "general"
+    gen_length: int | None = None
+    reasoning: int | None = None
+    answer: int | None = None
+    suffix: str = "Answer:"
+    block_size: int = 16
+    scored_positions: int | None = None
+    interval: int = 16
+    score: ScoreName = "tcc"
+    cross_model: bool = True
+    selection: SelectionName = "lowest_tcc"
+    best_model: str | None = None
+    relay_boundary: RelayBoundary = "auto"
+    policy: PolicyName = "top_k"
+    k: int = 1
+    tau: float = 0.9
+    suppress_end: SuppressEnd = "off"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            _check_choice(name, getattr(self, name), allowed)
+        for name, (low, high) in _RANGES.items():
+            _check_range(name, getattr(self, name), low, high)
+        if not 0.0 < self.tau <= 1.0:
+            raise OptionsError("tau", f"tau is a probability above 0 and at most 1, not {self.tau}")
+        if self.selection == "best_model" and self.best_model is None:
+            raise OptionsError("best_model", "selection best_model needs best_model: the name of a member")
+        if self.gen_length is None and (self.reasoning is None or self.answer is None):
+            raise OptionsError("gen_length", "give gen_length, or both the reasoning and the answer length")
+        if self.reasoning is None and self.answer is None:
+            raise OptionsError("answer", "give the answer length or the reasoning length beside gen_length")
+
+    def region_lengths(self, suffix: int) -> tuple[int, int]:
+        """R and A for a suffix of S tokens (the longest among the members, so that R and A are equal everywhere)."""
+        if self.reasoning is not None and self.answer is not None:
+            return self.reasoning, self.answer
+        assert self.gen_length is not None
+        known = self.reasoning if self.reasoning is not None else self.answer
+        assert known is not None
+        rest = self.gen_length - suffix - known
+        if rest < 0 or (rest == 0 and known == 0):
+            raise OptionsError(
+                "gen_length",
+                f"gen_length {self.gen_length} leaves no room: the suffix takes {suffix} and the other region {known}"
+                f" positions, so ask for at least {suffix + known + 1}",
+            )
+        return (self.reasoning, rest) if self.reasoning is not None else (rest, known)
+
+
+PRESETS: dict[Task, dict[str, Any]] = {
+    "general": {"gen_length": 128, "answer": 16, "interval": 32},
+    "math": {"gen_length": 256, "answer": 32, "interval": 16},
+    "planning": {"gen_length": 256, "answer": 32, "interval": 32},
+    "code": {"gen_length": 512, "reasoning": 0, "suffix": "```python\n", "scored_positions": 8, "interval": 32},
+    "open": {"gen_length": 128, "answer": 0, "suffix": "", "interval": 16},
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "task": get_args(Task),
+    "score": get_args(ScoreName),
+    "selection": get_args(SelectionName),
+    "policy": get_args(PolicyName),
+    "suppress_end": get_args(SuppressEnd),
+    "relay_boundary": get_args(RelayBoundary),
+}
+_RANGES: dict[str, tuple[int, int]] = {
+    "gen_length": (1, MAX_GENERATED),
+    "reasoning": (0, MAX_GENERATED),
+    "answer": (0, MAX_GENERATED),
+    "block_size": (1, MAX_GENERATED),
+    "scored_positions": (1, MAX_GENERATED),
+    "interval": (1, 1_000_000),
+    "k": (1, MAX_GENERATED),
+}
+_LENGTHS = ("gen_length", "reasoning", "answer")
+
+
+def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
+    """The options that the layers give, later ones winning: ensemble defaults, then what the request says.
+
+    The task preset lies under the first layer, and the task is the last one named. A layer that sets a length over a
+    full set of them frees the length it did not name (reasoning first), so that `gen_length: 64` alone always works.
+
+    Raises:
+        OptionsError: an unknown name or a value out of range.
+    """
+    task = next((layer["task"] for layer in reversed(layers) if "task" in layer), "general")
+    _check_choice("task", task, get_args(Task))
+    named: dict[str, Any] = dict(PRESETS[task])
+    for layer in layers:
+        for name in layer:
+            if name not in _NAMES:
+                raise OptionsError(name, f"unknown option; the options are {', '.join(sorted(_NAMES))}")
+        if any(name in layer for name in _LENGTHS):
+            named = _free_a_length(named, layer)
+        named |= layer
+    return TieOptions(**{**named, "task": task})
+
+
+def _free_a_length(named: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the lengths that the layer's own ones replace: the last two named decide."""
+    if "gen_length" in layer:
+        spare = "answer" if named.get("reasoning") == 0 or "reasoning" in layer else "reasoning"
+        return {name: value for name, value in named.items() if name != spare}
+    if "reasoning" in layer and (named.get("answer") is not None or "answer" in layer):
+        return {name: value for name, value in named.items() if name != "gen_length"}
+    return named
+
+
+def with_options(options: TieOptions, **changes: Any) -> TieOptions:
+    """The same options with some changed, validated again."""
+    return replace(options, **changes)
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionsError(name, f"{name} is one of {', '.join(allowed)}")
+
+
+def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionsError(name, f"{name} is a whole number from {low} to {high}")
+
+
+_NAMES = frozenset(field.name for field in fields(TieOptions))

@@ -1,0 +1,117 @@
+"""What one forward says about masked positions: the argmax, how sure it is, and what a step would commit there.
+
+Knows logits, not models: confidence and statistics in float32, ties to the lowest token (sections 3.1 and 3.2).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tie_core.options import SuppressEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One member's predictions at the watched positions of one canvas; all tuples have K entries, in position order.
+
+    `tokens`, `top1`, `margin` and `negative_entropy` (nats) describe the model's own distribution and are what the
+    scores read. `proposals` and `confidences` are what a step may commit: never the mask, never a row without a token,
+    and with end tokens held back if the request says so.
+    """
+
+    positions: tuple[int, ...]
+    tokens: tuple[int, ...]
+    top1: tuple[float, ...]
+    margin: tuple[float, ...]
+    negative_entropy: tuple[float, ...]
+    proposals: tuple[int, ...]
+    confidences: tuple[float, ...]
+
+    def token_at(self) -> dict[int, int]:
+        return dict(zip(self.positions, self.tokens, strict=True))
+
+
+NOTHING_WATCHED = Prediction((), (), (), (), (), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class EndTokens:
+    """The tokens that `suppress_end` holds back: EOS alone in the prediction, all end tokens in the confidence."""
+
+    eos_id: int
+    end_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The columns of `Prediction` for K rows, still tensors of `[K]`."""
+
+    tokens: Tensor  # [K] long
+    top1: Tensor  # [K] float32
+    margin: Tensor  # [K] float32
+    negative_entropy: Tensor  # [K] float32
+    proposals: Tensor  # [K] long
+    confidences: Tensor  # [K] float32
+    is_finite: Tensor  # [K] bool
+
+
+def statistics(logits: Tensor, forbidden: Tensor, end: EndTokens, suppress_end: SuppressEnd = "off") -> Statistics:
+    """Read `logits [K, V]` in float32; `forbidden [F]` are the ids that no step may commit.
+
+    A confidence is of the whole distribution, forbidden ids included; only end tokens that are held back leave the
+    softmax, as in LLaDA's own evaluation: `confidence` after the argmax (so they are committed last), `prediction`
+    before it.
+    """
+    logits = logits.float()
+    log_sum = logits.logsumexp(dim=-1)  # [K]
+    best, tokens = logits.max(dim=-1)
+    second = logits.scatter(-1, tokens[:, None], float("-inf")).amax(dim=-1)
+    top1 = (best - log_sum).exp()
+    log_probabilities = logits - log_sum[:, None]
+    negative_entropy = (log_probabilities.exp() * log_probabilities).nan_to_num(nan=0.0).sum(dim=-1)
+    proposals, confidences = _proposals(logits, log_sum, forbidden, end, suppress_end)
+    return Statistics(
+        tokens=tokens,
+        top1=top1,
+        margin=top1 - (second - log_sum).exp(),
+        negative_entropy=negative_entropy,
+        proposals=proposals,
+        confidences=confidences,
+        is_finite=log_sum.isfinite(),
+    )
+
+
+def _proposals(
+    logits: Tensor, log_sum: Tensor, forbidden: Tensor, end: EndTokens, suppress_end: SuppressEnd
+) -> tuple[Tensor, Tensor]:
+    allowed = logits.index_fill(-1, forbidden, float("-inf"))
+    if suppress_end == "off":
+        best, proposals = allowed.max(dim=-1)
+        return proposals, (best - log_sum).exp()
+    held_back = (end.eos_id,) if suppress_end == "prediction" else end.end_ids
+    end_ids = torch.tensor(held_back, device=logits.device)
+    log_sum = logits.index_fill(-1, end_ids, float("-inf")).logsumexp(dim=-1)
+    if suppress_end == "prediction":
+        allowed = allowed.index_fill_(-1, end_ids, float("-inf"))
+    best, proposals = allowed.max(dim=-1)
+    return proposals, (best - log_sum).exp().masked_fill(torch.isin(proposals, end_ids), 0.0)
+
+
+def to_predictions(statistics: Statistics, watched: Iterable[tuple[int, ...]]) -> list[Prediction]:
+    """Split K rows back into one prediction per canvas: one transfer to the host for all of them."""
+    integers = torch.stack([statistics.tokens, statistics.proposals]).tolist()
+    numbers = torch.stack(
+        [statistics.top1, statistics.margin, statistics.negative_entropy, statistics.confidences]
+    ).tolist()
+    predictions, start = [], 0
+    for positions in watched:
+        rows = slice(start, start + len(positions))
+        tokens, proposals = (tuple(column[rows]) for column in integers)
+        top1, margin, negative_entropy, confidences = (tuple(column[rows]) for column in numbers)
+        predictions.append(
+            Prediction(positions, tokens, top1, margin, negative_entropy, proposals, confidences)
+        )
+        start = rows.stop
+    return predictions

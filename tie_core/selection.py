@@ -1,0 +1,87 @@
+"""Choosing: the leader of a round among trajectories, and the final answer among candidates. Section 4.2 and 4.4.
+
+Knows scores and counts only.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tie_core.options import SelectionName
+from tie_core.scoring import ChangeCount, Score
+
+TieBreak = Literal["top1", "last_leader", "order", "no_evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who won a round, and what decided if it was not the score alone."""
+
+    member: int
+    tie_break: TieBreak | None
+
+
+def choose_leader(scores: Sequence[Score], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
+    """The member with the highest score. Ties: top-1, then the last leader, then the members' order.
+
+    A trajectory without evidence ranks below every one that has some. If none has any the last leader stays, and in
+    the first round the highest mean confidence of the committed tokens decides.
+    """
+    members = [member for member, may in enumerate(can_lead) if may]
+    assert members, "the canvas that was handed over last can always lead"
+    informed = [member for member in members if scores[member].value is not None]
+    if not informed:
+        return Leader(_without_evidence(scores, members, last_leader), "no_evidence")
+    best = max(value for member in informed if (value := scores[member].value) is not None)
+    tied = [member for member in informed if scores[member].value == best]
+    if len(tied) == 1:
+        return Leader(tied[0], None)
+    top1 = max(scores[member].top1 for member in tied)
+    surest = [member for member in tied if scores[member].top1 == top1]
+    if len(surest) == 1:
+        return Leader(surest[0], "top1")
+    if last_leader in surest:
+        return Leader(last_leader, "last_leader")
+    return Leader(surest[0], "order")
+
+
+def _without_evidence(scores: Sequence[Score], members: Sequence[int], last_leader: int | None) -> int:
+    if last_leader in members:
+        return last_leader
+    return max(members, key=lambda member: (scores[member].commit_confidence, -member))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One member's finished answer: its whole-run TCC, its last top-1 over A, and the rounds it led."""
+
+    member: int
+    tcc: ChangeCount
+    top1: float
+    wins: int
+
+
+def lowest_tcc(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
+    """The most stable whole run; ties by higher top-1, then the members' order. Runs without evidence come last."""
+    return min(
+        candidates, key=lambda run: (not run.tcc.has_evidence, run.tcc.value, -run.top1, run.member)
+    )
+
+
+def most_selected(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
+    """The member that led most rounds; ties as in `lowest_tcc`."""
+    most = max(candidate.wins for candidate in candidates)
+    return lowest_tcc([candidate for candidate in candidates if candidate.wins == most], best_model)
+
+
+def configured_best(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
+    """The member that the caller names as the best one."""
+    return next(candidate for candidate in candidates if candidate.member == best_model)
+
+
+Selection = Callable[[Sequence[Candidate], int | None], Candidate]
+SELECTIONS: dict[SelectionName, Selection] = {
+    "lowest_tcc": lowest_tcc,
+    "best_model": configured_best,
+    "most_selected": most_selected,
+}

@@ -1,0 +1,220 @@
+"""TIE: generate, assess, relay; then choose. Sections 4.1 to 4.4 of the paper as one generator that runs no model.
+
+It yields the work of a round and is sent the results back, in the same order. Whoever drives it owns the models, the
+batches, the clocks and the errors; closing the generator cancels the request.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from tie_core.canvas import Canvas
+from tie_core.options import TieOptions
+from tie_core.prediction import Prediction
+from tie_core.relay import Relayed, Views
+from tie_core.scoring import (
+    READINGS,
+    ChangeCount,
+    Scope,
+    Score,
+    history_score,
+    mean_top1,
+    reading_score,
+    token_change_count,
+)
+from tie_core.selection import SELECTIONS, Candidate, Leader, choose_leader
+from tie_core.trajectory import Trajectory
+from tie_core.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Work: denoise this member's canvas for `steps` steps (None: until complete). Answered by a `Trajectory`.
+
+    With `to_block_boundary` the round goes on to the first block boundary at or after `steps`. `first` is the
+    prediction for this very canvas if it was already read: the first step needs no forward then.
+    """
+
+    member: int
+    canvas: Canvas
+    steps: int | None
+    to_block_boundary: bool = False
+    first: Prediction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Work: one forward of this member over a canvas, committing nothing. Answered by a `Prediction`."""
+
+    member: int
+    canvas: Canvas
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round that ended in a relay. `canvases` are the members' after it, `num_probes` the forwards of scoring."""
+
+    number: int
+    trajectories: tuple[Trajectory, ...]
+    scores: tuple[Score, ...]
+    leader: Leader
+    switched: bool
+    relayed: tuple[Relayed, ...]
+    canvases: tuple[Canvas, ...]
+    num_probes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end: all candidates with their complete canvases, and the one that the final rule chose.
+
+    `last_trajectories` are the members' steps since the last relay.
+    """
+
+    final: Candidate
+    candidates: tuple[Candidate, ...]
+    canvases: tuple[Canvas, ...]
+    last_trajectories: tuple[Trajectory, ...]
+
+
+Program = Generator[tuple[Decode, ...] | tuple[Probe, ...] | Round, Any, Outcome]
+
+
+def tie(
+    vocabularies: Sequence[Vocabulary],
+    canvases: Sequence[Canvas],
+    options: TieOptions,
+    best_model: int | None = None,
+) -> Program:
+    """Ensemble M members over one prompt: M blank canvases in, the chosen answer out. Any M >= 1.
+
+    `best_model` is the member that the selection rule of that name returns.
+    """
+    scopes = [_scope(vocabulary, canvas, options) for vocabulary, canvas in zip(vocabularies, canvases, strict=True)]
+    ledger = [_Ledger() for _ in canvases]
+    to_boundary = _rounds_end_at_blocks(vocabularies, options)
+    canvases = tuple(canvases)
+    first_predictions: tuple[Prediction | None, ...] = (None,) * len(canvases)
+    leader: int | None = None
+    handed_over = 0  # bytes of committed text that the last relay gave to all
+    num_rounds = max_rounds(canvases, options)
+
+    for number in range(1, num_rounds + 1):
+        # Section 4.1: every member denoises for n steps from its canvas; the last round allowed runs to the end.
+        steps = options.interval if number < num_rounds else None
+        trajectories: tuple[Trajectory, ...] = yield tuple(
+            Decode(member, canvas, steps, to_boundary, first)
+            for member, (canvas, first) in enumerate(zip(canvases, first_predictions, strict=True))
+        )
+        if any(trajectory.end.is_complete for trajectory in trajectories):
+            break
+        # Section 4.2: one score per trajectory; the most reliable one leads.
+        views = Views([trajectory.end for trajectory in trajectories], vocabularies)
+        readings = yield from _read(views, len(trajectories), options)
+        scores = tuple(_assess(trajectory, views, readings, scopes, options) for trajectory in trajectories)
+        prefixes = views.prefix_lengths()
+        won = choose_leader(scores, [prefix >= handed_over for prefix in prefixes], leader)
+        # Section 4.3: the leader's canvas becomes everybody's; histories start anew.
+        canvases, relayed = views.relay(won.member)
+        switched, leader, handed_over = leader not in (None, won.member), won.member, prefixes[won.member]
+        first_predictions = tuple(readings.get(Probe(member, canvas)) for member, canvas in enumerate(canvases))
+        for entry, trajectory, scope in zip(ledger, trajectories, scopes, strict=True):
+            entry.add(trajectory, scope)
+        ledger[leader].wins += 1
+        num_probes = tuple(sum(probe.member == member for probe in readings) for member in range(len(canvases)))
+        yield Round(number, trajectories, scores, won, switched, relayed, canvases, num_probes)
+
+    # Section 4.4: a completed member ends the relays; the others finish alone, and one of M candidates is chosen.
+    last = yield from _finish(trajectories)
+    for entry, trajectory, scope in zip(ledger, last, scopes, strict=True):
+        entry.add(trajectory, scope)
+    candidates = tuple(entry.candidate(member) for member, entry in enumerate(ledger))
+    final = SELECTIONS[options.selection](candidates, best_model)
+    return Outcome(final, candidates, tuple(trajectory.end for trajectory in last), last)
+
+
+def max_rounds(canvases: Sequence[Canvas], options: TieOptions) -> int:
+    """ceil(steps / n) + 2, with the steps that the longest canvas needs alone: a request never takes more rounds."""
+    per_step = options.k if options.policy == "top_k" else 1
+    steps = max(canvas.layout.num_steps(per_step) for canvas in canvases)
+    return ceil(steps / options.interval) + 2
+
+
+def _scope(vocabulary: Vocabulary, canvas: Canvas, options: TieOptions) -> Scope:
+    return Scope(canvas.layout.scored_region, vocabulary.end_ids, options.scored_positions)
+
+
+def _rounds_end_at_blocks(vocabularies: Sequence[Vocabulary], options: TieOptions) -> bool:
+    """Between different tokenizers a relay is exact only for whole blocks (section 6 of the spec)."""
+    if options.relay_boundary != "auto":
+        return options.relay_boundary == "block"
+    return any(vocabulary.fingerprint != vocabularies[0].fingerprint for vocabulary in vocabularies)
+
+
+def _read(
+    views: Views, num_members: int, options: TieOptions
+) -> Generator[tuple[Probe, ...], tuple[Prediction, ...], dict[Probe, Prediction]]:
+    """The readings that the score asks for, each canvas once: M x M with cross-model scoring, M without."""
+    if options.score not in READINGS:
+        return {}
+    probes = dict.fromkeys(
+        Probe(reader, view)
+        for source in range(num_members)
+        for reader in (range(num_members) if options.cross_model else (source,))
+        if (view := views.view(source, reader).canvas) is not None
+    )
+    predictions = yield tuple(probes)
+    return dict(zip(probes, predictions, strict=True))
+
+
+def _assess(
+    trajectory: Trajectory,
+    views: Views,
+    readings: dict[Probe, Prediction],
+    scopes: Sequence[Scope],
+    options: TieOptions,
+) -> Score:
+    """Section 4.2: by its own history, or by what the members make of its end."""
+    if options.score not in READINGS:
+        return history_score(trajectory, scopes[trajectory.member])
+    readers = range(len(scopes)) if options.cross_model else (trajectory.member,)
+    read = [
+        (readings[Probe(reader, view)], scopes[reader])
+        for reader in readers
+        if (view := views.view(trajectory.member, reader).canvas) is not None
+    ]
+    return reading_score(trajectory, scopes[trajectory.member], read, options.score)
+
+
+def _finish(
+    trajectories: tuple[Trajectory, ...],
+) -> Generator[tuple[Decode, ...], tuple[Trajectory, ...], tuple[Trajectory, ...]]:
+    """Let the members that have not completed run to their end, each history going on unbroken."""
+    unfinished = [trajectory for trajectory in trajectories if not trajectory.end.is_complete]
+    if not unfinished:
+        return trajectories
+    rest = yield tuple(Decode(trajectory.member, trajectory.end, None) for trajectory in unfinished)
+    by_member = {trajectory.member: trajectory for trajectory in rest}
+    return tuple(
+        trajectory.followed_by(by_member[trajectory.member]) if trajectory.member in by_member else trajectory
+        for trajectory in trajectories
+    )
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What one member did over the whole run, history by history: pairs across a relay are never counted."""
+
+    tcc: ChangeCount = ChangeCount()
+    top1: float = 0.0
+    wins: int = 0
+
+    def add(self, trajectory: Trajectory, scope: Scope) -> None:
+        self.tcc += token_change_count(trajectory.steps, scope)
+        for step in trajectory.steps:
+            top1 = mean_top1(step.prediction, scope)
+            self.top1 = self.top1 if top1 is None else top1
+
+    def candidate(self, member: int) -> Candidate:
+        return Candidate(member, self.tcc, self.top1, self.wins)

@@ -43,7 +43,7 @@ check: $(DEV) ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 fmt: $(DEV) ## rewrite the code in the house's format
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""The house keeps its own rules: documents agree with the code, and the files that no program runs are valid."""
+"""The house keeps its own rules: documents agree with the code, and files that no program runs are valid."""
 
 import ast
 import re

@@ -37,6 +37,7 @@ serve: install ## the HTTP server with the embedded models, on 127.0.0.1
 	$(BIN)/tie serve
 
 test: $(DEV) ## every test, on two processes
+	$(BIN)/python tests/fetch_tokenizers.py
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 check: $(DEV) ## formatting, lint, types, import contracts

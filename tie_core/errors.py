@@ -3,13 +3,16 @@
 TieError
 ├── CheckpointError             a folder that cannot be loaded: missing file, pickle, damaged tensor
 │   └── UnsupportedModelError   readable, but no model that TIE can ensemble (block-causal, no mask token, ...)
+├── PlacementError              a device or dtype that is not to be had here
 ├── RequestError                the caller's input; `param` names the field
 │   ├── OptionsError            a value that no option allows
 │   ├── PromptError             messages or a prompt that cannot become a canvas
 │   └── UnknownModelError       no such member or ensemble
 ├── EngineClosedError           submitted while draining or closed
+├── OverloadedError             submitted while the queue was full
 ├── MemberError                 a member failed on this request: NaN logits, an exception in its forward
-└── CancelledError              the request was cancelled
+├── CancelledError              the request was cancelled
+└── InternalError               a bug; the message names its type, never the data
 """
 
 
@@ -23,6 +26,10 @@ class CheckpointError(TieError):
 
 class UnsupportedModelError(CheckpointError):
     """A readable checkpoint of a model that TIE cannot ensemble."""
+
+
+class PlacementError(TieError):
+    """A device or dtype for a model that is not to be had here."""
 
 
 class RequestError(TieError):
@@ -49,9 +56,17 @@ class EngineClosedError(TieError):
     """The engine takes no more requests."""
 
 
+class OverloadedError(TieError):
+    """The engine's queue is full."""
+
+
 class MemberError(TieError):
     """A member failed on this request."""
 
 
 class CancelledError(TieError):
     """The request was cancelled."""
+
+
+class InternalError(TieError):
+    """A bug in this library ended the request."""

@@ -87,8 +87,8 @@ def _mean_over_scored(prediction: Prediction, values: Sequence[float], scope: Sc
     return sum(at[position] for position in scored) / len(scored) if scored else None
 
 
-Reading = Callable[[Prediction, Scope], float | None]
-READINGS: dict[ScoreName, Reading] = {
+ReadingFunction = Callable[[Prediction, Scope], float | None]
+READINGS: dict[ScoreName, ReadingFunction] = {
     "top1": mean_top1,
     "entropy": mean_negative_entropy,
     "margin": mean_margin,

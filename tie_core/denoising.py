@@ -1,0 +1,107 @@
+"""One job on one member: a canvas being denoised step by step, or read once. Section 3.1.
+
+Runs no model: it says what it wants read and is given predictions, by the plain driver one by one and by a worker in
+batches. So both commit by the same lines.
+"""
+
+from tie_core.canvas import Canvas, Commit
+from tie_core.member import Query
+from tie_core.options import TieOptions
+from tie_core.prediction import NOTHING_WATCHED, Prediction
+from tie_core.tie import Decode, Probe
+from tie_core.trajectory import Step, Trajectory
+from tie_core.unmasking import POLICIES
+
+
+class Denoising:
+    """A `Decode` in progress."""
+
+    def __init__(self, work: Decode, options: TieOptions) -> None:
+        self.work = work
+        self.canvas: Canvas = work.canvas
+        self._options = options
+        self._steps: list[Step] = []
+        self._num_forwards = 0
+
+    @property
+    def is_finished(self) -> bool:
+        if self.canvas.is_complete:
+            return True
+        if self.work.steps is None or len(self._steps) < self.work.steps:
+            return False
+        return self.canvas.is_at_block_boundary or not self.work.to_block_boundary
+
+    @property
+    def query(self) -> Query:
+        return Query(self.canvas, self.canvas.watched, self._options.suppress_end)
+
+    def begin(self) -> Step | None:
+        """Take the first step without a forward, if this canvas was already read."""
+        if self.work.first is None or self.is_finished:
+            return None
+        return self._step(self.work.first)
+
+    def accept(self, prediction: Prediction) -> Step:
+        """Take the step that a forward's prediction leads to."""
+        self._num_forwards += 1
+        return self._step(prediction)
+
+    def _step(self, prediction: Prediction) -> Step:
+        step = Step(prediction, choose_commits(self.canvas, prediction, self._options))
+        self.canvas = self.canvas.commit(step.commits)
+        self._steps.append(step)
+        return step
+
+    @property
+    def result(self) -> Trajectory:
+        assert self.is_finished
+        return Trajectory(
+            self.work.member, self.work.canvas, self.canvas, tuple(self._steps), self._num_forwards
+        )
+
+
+class Probing:
+    """A `Probe` in progress: finished by one prediction, or at once where nothing is masked."""
+
+    def __init__(self, work: Probe, options: TieOptions) -> None:
+        self.work = work
+        self._suppress_end = options.suppress_end
+        self._watched = work.canvas.watched
+        self._prediction = None if self._watched else NOTHING_WATCHED
+
+    @property
+    def is_finished(self) -> bool:
+        return self._prediction is not None
+
+    @property
+    def query(self) -> Query:
+        return Query(self.work.canvas, self._watched, self._suppress_end)
+
+    def begin(self) -> None:
+        return None
+
+    def accept(self, prediction: Prediction) -> None:
+        self._prediction = prediction
+
+    @property
+    def result(self) -> Prediction:
+        assert self._prediction is not None
+        return self._prediction
+
+
+Job = Denoising | Probing
+
+
+def make_job(work: Decode | Probe, options: TieOptions) -> Job:
+    return Denoising(work, options) if isinstance(work, Decode) else Probing(work, options)
+
+
+def choose_commits(canvas: Canvas, prediction: Prediction, options: TieOptions) -> tuple[Commit, ...]:
+    """What the unmasking policy commits of the eligible positions."""
+    eligible = set(canvas.eligible)
+    rows = [row for row, position in enumerate(prediction.positions) if position in eligible]
+    chosen = POLICIES[options.policy]([prediction.confidences[row] for row in rows], options)
+    return tuple(
+        Commit(prediction.positions[row], prediction.proposals[row], prediction.confidences[row])
+        for row in (rows[index] for index in chosen)
+    )

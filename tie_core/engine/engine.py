@@ -1,0 +1,184 @@
+"""The engine: takes requests, drives their TIE loops, and hands the work of each round to the members' workers.
+
+One conductor thread owns every run, so runs need no locks; workers and callers only put messages in its inbox. The
+barrier of a round is per request. Knows no HTTP and no asyncio.
+"""
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tie_core.engine.observer import Observer
+from tie_core.engine.run import Listener, Run
+from tie_core.engine.worker import StepDone, Worker, WorkDone
+from tie_core.errors import CancelledError, EngineClosedError, OverloadedError
+from tie_core.member import Member
+from tie_core.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancelled:
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    pass
+
+
+class Engine:
+    """Runs many requests at once over resident members.
+
+    At most `max_running` requests are in their rounds and `max_waiting` in the queue; `max_batch_positions` bounds one
+    packed forward. `submit` and `cancel` are safe from any thread and return at once.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        max_running: int = 64,
+        max_waiting: int = 256,
+        max_batch_positions: int = 16384,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer or Observer()
+        self._max_running = max_running
+        self._max_waiting = max_waiting
+        self._inbox: queue.SimpleQueue[_Submitted | _Cancelled | _Closed | StepDone | WorkDone] = queue.SimpleQueue()
+        self._workers = {
+            member.name: Worker(member, max_batch_positions, self._observer, self._inbox.put) for member in members
+        }
+        self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, like _running
+        self._running: dict[str, Run] = {}
+        self._admission = threading.Condition()  # guards the two below
+        self._num_admitted = 0
+        self._is_draining = False
+        self._last_beat = time.monotonic()
+        self._thread = threading.Thread(target=self._conduct, name="tie-conductor", daemon=True)
+
+    def start(self) -> None:
+        """Start the conductor and one worker per member."""
+        for worker in self._workers.values():
+            worker.start()
+        self._thread.start()
+
+    def submit(self, request: Request, listener: Listener) -> None:
+        """Take on a request. `listener` is called from the conductor's thread, ending with `Completed` or `Failed`.
+
+        Raises:
+            OverloadedError: the queue is full.
+            EngineClosedError: the engine is draining or closed.
+        """
+        with self._admission:
+            if self._is_draining:
+                raise EngineClosedError("the server is shutting down and takes no more requests: try another one")
+            if self._num_admitted >= self._max_running + self._max_waiting:
+                raise OverloadedError(f"all {self._num_admitted} places are taken: try again later")
+            self._num_admitted += 1
+        workers = [self._workers[member.name] for member in request.members]
+        self._inbox.put(_Submitted(Run(request, workers, listener, self._observer)))
+
+    def cancel(self, request_id: str) -> None:
+        """End a request with `CancelledError`; its rows are free within one step. Nothing happens if it has ended."""
+        self._inbox.put(_Cancelled(request_id))
+
+    @property
+    def num_running(self) -> int:
+        return len(self._running)
+
+    @property
+    def num_waiting(self) -> int:
+        return self._num_admitted - len(self._running)
+
+    @property
+    def num_rows(self) -> int:
+        """Jobs that the workers hold; 0 when nothing runs."""
+        return sum(worker.num_rows for worker in self._workers.values())
+
+    def heartbeats(self) -> Mapping[str, float]:
+        """Seconds since each thread was last seen at work, by member name and `conductor`."""
+        now = time.monotonic()
+        beats = {name: now - worker.last_beat for name, worker in self._workers.items()}
+        return beats | {"conductor": now - self._last_beat}
+
+    def drain(self, timeout: float) -> bool:
+        """Admit nothing more and wait for what is admitted; False if some were left after `timeout` seconds."""
+        with self._admission:
+            self._is_draining = True
+            return self._admission.wait_for(lambda: self._num_admitted == 0, timeout)
+
+    def close(self) -> None:
+        """Cancel what is left and join all threads."""
+        with self._admission:
+            self._is_draining = True
+        self._inbox.put(_Closed())
+        self._thread.join()
+        for worker in self._workers.values():
+            worker.close()
+
+    def _conduct(self) -> None:
+        while True:
+            self._last_beat = time.monotonic()
+            try:
+                message = self._inbox.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if isinstance(message, _Closed):
+                self._cancel_all()
+                return
+            self._handle(message)
+
+    def _handle(self, message: _Submitted | _Cancelled | StepDone | WorkDone) -> None:
+        match message:
+            case _Submitted(run):
+                self._waiting[run.request.id] = run
+                run.announce(queue_position=max(0, len(self._waiting) + len(self._running) - self._max_running))
+                self._start_waiting()
+            case _Cancelled(request_id):
+                self._cancel(request_id)
+            case StepDone(request_id):
+                if request_id in self._running:
+                    self._act(self._running[request_id], lambda run: run.tell_step(message))
+            case WorkDone(request_id):
+                if request_id in self._running:
+                    self._act(self._running[request_id], lambda run: run.collect(message))
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._max_running:
+            request_id, run = self._waiting.popitem(last=False)
+            self._running[request_id] = run
+            self._act(run, Run.begin)
+
+    def _act(self, run: Run, act: Callable[[Run], None]) -> None:
+        act(run)
+        if run.has_ended:
+            self._forget(run)
+
+    def _cancel(self, request_id: str) -> None:
+        run = self._running.get(request_id) or self._waiting.pop(request_id, None)
+        if run is not None:
+            self._act(run, lambda run: run.fail(CancelledError("the request was cancelled")))
+
+    def _cancel_all(self) -> None:
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, _Submitted):
+                self._waiting[message.run.request.id] = message.run
+        for request_id in (*self._waiting, *self._running):
+            self._cancel(request_id)
+
+    def _forget(self, run: Run) -> None:
+        self._running.pop(run.request.id, None)
+        with self._admission:
+            self._num_admitted -= 1
+            self._admission.notify_all()
+        self._start_waiting()

@@ -1,0 +1,35 @@
+"""What the engine tells whoever measures it. Called from engine threads; must be quick and must not raise."""
+
+from dataclasses import dataclass
+
+from tie_core.events import Completed, Failed
+from tie_core.request import Request
+from tie_core.tie import Outcome, Round
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One packed forward of one model: rows and positions by purpose, seconds from packing to commits."""
+
+    member: str
+    decode_rows: int
+    score_rows: int
+    decode_positions: int
+    score_positions: int
+    seconds: float
+
+
+class Observer:
+    """Listens to nothing; override what matters."""
+
+    def on_tick(self, tick: Tick) -> None:
+        """A worker finished a forward."""
+
+    def on_barrier_wait(self, member: str, seconds: float) -> None:
+        """A member's part of a round was ready; the request waited this long for the slowest one."""
+
+    def on_round(self, request: Request, ended: Round, seconds: float) -> None:
+        """A round was assessed and relayed."""
+
+    def on_end(self, request: Request, event: Completed | Failed, outcome: Outcome | None) -> None:
+        """A request ended; `outcome` is None if it failed."""

@@ -1,0 +1,121 @@
+"""One request on its way through the engine: its TIE loop, its outstanding work, its story.
+
+Owned by the conductor's thread alone. Whatever goes wrong in it ends this request with a typed error and no other.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tie_core.engine.observer import Observer
+from tie_core.engine.worker import StepDone, Worker, WorkDone
+from tie_core.errors import InternalError, TieError
+from tie_core.events import Completed, Event, Failed
+from tie_core.narrator import Narrator
+from tie_core.request import Request
+from tie_core.tie import Decode, Outcome, Probe, Round
+
+Listener = Callable[[Event], None]
+
+
+class Run:
+    """A request in the engine. `workers` are its members' ones, in order."""
+
+    def __init__(self, request: Request, workers: Sequence[Worker], listener: Listener, observer: Observer) -> None:
+        self.request = request
+        self.has_ended = False
+        self._workers = workers
+        self._listener = listener
+        self._observer = observer
+        self._narrator = Narrator(request)
+        self._program = request.program()
+        self._work: tuple[Decode, ...] | tuple[Probe, ...] = ()
+        self._results: dict[int, Any] = {}
+        self._ready_at: dict[int, float] = {}  # when each member's part of the round was ready
+        self._round_started = time.monotonic()
+
+    def announce(self, queue_position: int) -> None:
+        self._listener(self._narrator.created(queue_position))
+
+    def begin(self) -> None:
+        """Leave the queue: hand out the first round's work."""
+        self._listener(self._narrator.started())
+        self._round_started = time.monotonic()
+        self._advance(None)
+
+    def tell_step(self, done: StepDone) -> None:
+        self._guard(lambda: self._listener(self._narrator.step(done.member, done.step, done.canvas)))
+
+    def collect(self, done: WorkDone) -> None:
+        """Take one result; when the last one of this batch of work is in, the loop goes on."""
+        if isinstance(done.result, TieError):
+            self.fail(done.result)
+            return
+        self._results[done.index] = done.result
+        self._ready_at[done.index] = time.monotonic()
+        if len(self._results) == len(self._work):
+            self._tell_waits()
+            self._narrator.stopwatch.lap("decode" if isinstance(self._work[0], Decode) else "score")
+            self._advance(tuple(self._results[index] for index in range(len(self._work))))
+
+    def fail(self, error: TieError) -> None:
+        """End without an answer and free every row."""
+        if self.has_ended:
+            return
+        self._program.close()
+        for worker in self._workers:
+            worker.cancel(self.request.id)
+        self._end(Failed(error), None)
+
+    def _advance(self, reply: tuple[Any, ...] | None) -> None:
+        self._guard(lambda: self._resume(reply))
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except TieError as error:
+            self.fail(error)
+        except Exception as error:  # a bug here must not end the other requests
+            self.fail(InternalError(f"an internal error ended this request: {type(error).__name__}"))
+
+    def _resume(self, reply: tuple[Any, ...] | None) -> None:
+        """Send results in, tell the rounds that come out, until there is work to hand out or the end."""
+        try:
+            while isinstance(work := self._program.send(reply), Round):
+                reply = None
+                self._tell_round(work)
+        except StopIteration as end:
+            self._complete(end.value)
+            return
+        self._narrator.stopwatch.lap("relay")
+        self._hand_out(work)
+
+    def _hand_out(self, work: tuple[Decode, ...] | tuple[Probe, ...]) -> None:
+        self._work, self._results, self._ready_at = work, {}, {}
+        for index, item in enumerate(work):
+            self._workers[item.member].submit(self.request, index, item)
+
+    def _tell_waits(self) -> None:
+        last = max(self._ready_at.values())
+        for index, ready_at in self._ready_at.items():
+            self._observer.on_barrier_wait(self.request.members[self._work[index].member].name, last - ready_at)
+
+    def _tell_round(self, ended: Round) -> None:
+        now = time.monotonic()
+        self._observer.on_round(self.request, ended, now - self._round_started)
+        self._round_started = now
+        for event in self._narrator.round(ended):
+            self._listener(event)
+
+    def _complete(self, outcome: Outcome) -> None:
+        self._narrator.stopwatch.lap("relay")
+        *events, completed = self._narrator.completed(outcome)
+        for event in events:
+            self._listener(event)
+        assert isinstance(completed, Completed)
+        self._end(completed, outcome)
+
+    def _end(self, event: Completed | Failed, outcome: Outcome | None) -> None:
+        self.has_ended = True
+        self._observer.on_end(self.request, event, outcome)
+        self._listener(event)

@@ -1,0 +1,163 @@
+"""An ensemble: members under one name with their defaults; makes requests, and answers them without an engine.
+
+`generate` is the plain driver: one canvas, one forward, one step at a time. It is what every faster path must equal.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tie_core.canvas import Layout, blank_canvas
+from tie_core.denoising import Denoising, Job, make_job
+from tie_core.errors import MemberError, OptionsError, PromptError, UnknownModelError
+from tie_core.events import Completed, Event
+from tie_core.member import Member
+from tie_core.narrator import Narrator
+from tie_core.options import TieOptions, resolve_options
+from tie_core.prompting import Message, prompt_ids
+from tie_core.request import Detail, Request
+from tie_core.tie import Round
+
+
+class Ensemble:
+    """Members that answer as one.
+
+    `defaults` are options that lie over the task presets and under a request's own; `policy_defaults` lie over them
+    where a request decodes with that unmasking policy.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[Member],
+        defaults: Mapping[str, Any] | None = None,
+        policy_defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        assert members, "an ensemble has at least one member"
+        self.name = name
+        self.members = tuple(members)
+        self._defaults = dict(defaults or {})
+        self._policy_defaults = dict(policy_defaults or {})
+
+    def request(
+        self,
+        *,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        models: Sequence[str] | None = None,
+        request_id: str | None = None,
+        detail: Detail = "round",
+        **options: Any,
+    ) -> Request:
+        """Tokenise and validate: everything that can be wrong with a request is found here.
+
+        Raises:
+            PromptError, OptionsError, UnknownModelError: with the name of the field at fault.
+        """
+        members = self._choose(models)
+        resolved = self.resolve(members, options)
+        return Request(
+            id=request_id or f"tie-{uuid.uuid4().hex}",
+            ensemble=self.name,
+            members=members,
+            canvases=_blank_canvases(members, resolved, prompt, messages),
+            options=resolved,
+            detail=detail,
+        )
+
+    def generate(self, **request: Any) -> Iterator[Event]:
+        """Answer one request, as `request(...)` takes it, event by event; the last one is `Completed`.
+
+        Raises:
+            MemberError: a member failed.
+        """
+        return run_plainly(self.request(**request))
+
+    def answer(self, **request: Any) -> Completed:
+        """The result alone."""
+        *_, completed = self.generate(**request)
+        assert isinstance(completed, Completed)
+        return completed
+
+    def resolve(self, members: Sequence[Member], options: Mapping[str, Any]) -> TieOptions:
+        policy = options.get("policy", self._defaults.get("policy", "top_k"))
+        resolved = resolve_options(self._defaults, self._policy_defaults.get(policy, {}), options)
+        if resolved.best_model is not None and resolved.best_model not in [member.name for member in members]:
+            raise OptionsError("best_model", f"best_model is one of {_names(members)}")
+        return resolved
+
+    def _choose(self, models: Sequence[str] | None) -> tuple[Member, ...]:
+        if models is None:
+            return self.members
+        by_name = {member.name: member for member in self.members}
+        if not models or len(set(models)) != len(models) or not set(models) <= set(by_name):
+            raise UnknownModelError("models", f"models are one or more of {_names(self.members)}, each once")
+        return tuple(by_name[name] for name in models)
+
+
+def run_plainly(request: Request) -> Iterator[Event]:
+    """Drive one request on this thread, a forward at a time, and tell every step of it."""
+    narrator, program = Narrator(request), request.program()
+    yield narrator.created(queue_position=0)
+    yield narrator.started()
+    reply: tuple[Any, ...] | None = None
+    while True:
+        try:
+            work = program.send(reply)
+        except StopIteration as end:
+            narrator.stopwatch.lap("relay")
+            yield from narrator.completed(end.value)
+            return
+        narrator.stopwatch.lap("relay")
+        if isinstance(work, Round):
+            yield from narrator.round(work)
+            reply = None
+            continue
+        jobs = [make_job(item, request.options) for item in work]
+        yield from _run_in_turn(request, jobs, narrator)
+        narrator.stopwatch.lap("decode" if isinstance(jobs[0], Denoising) else "score")
+        reply = tuple(job.result for job in jobs)
+
+
+def _run_in_turn(request: Request, jobs: Sequence[Job], narrator: Narrator) -> Iterator[Event]:
+    """One step of each unfinished job after the other, until all are finished."""
+    for job in jobs:
+        step = job.begin()
+        if step is not None and isinstance(job, Denoising) and request.wants_steps:
+            yield narrator.step(job.work.member, step, job.canvas)
+    while unfinished := [job for job in jobs if not job.is_finished]:
+        for job in unfinished:
+            (prediction,) = request.members[job.work.member].predict([job.query])
+            if isinstance(prediction, MemberError):
+                raise prediction
+            step = job.accept(prediction)
+            if step is not None and isinstance(job, Denoising) and request.wants_steps:
+                yield narrator.step(job.work.member, step, job.canvas)
+
+
+def _blank_canvases(
+    members: Sequence[Member], options: TieOptions, prompt: str | None, messages: Sequence[Message] | None
+) -> tuple[Any, ...]:
+    suffixes = [member.vocabulary.encode(options.suffix) for member in members]
+    reasoning, answer = options.region_lengths(max(map(len, suffixes)))
+    canvases = []
+    for member, suffix in zip(members, suffixes, strict=True):
+        ids = prompt_ids(member.vocabulary, prompt, messages)
+        layout = Layout(reasoning, len(suffix), answer, options.block_size, member.vocabulary.mask_id)
+        _check_length(member, len(ids), layout)
+        canvases.append(blank_canvas(ids, suffix, layout))
+    return tuple(canvases)
+
+
+def _check_length(member: Member, num_prompt: int, layout: Layout) -> None:
+    spare = member.model.max_positions - num_prompt - layout.length
+    if spare < 0:
+        raise PromptError(
+            None,
+            f"prompt {num_prompt:,} + gen_length {layout.length:,} exceeds {member.name}'s"
+            f" {member.model.max_positions:,} positions: shorten by {-spare:,} tokens",
+        )
+
+
+def _names(members: Sequence[Member]) -> str:
+    return ", ".join(member.name for member in members)

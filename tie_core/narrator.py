@@ -1,0 +1,276 @@
+"""Tells a request's story: turns steps, rounds and the outcome into events. One narrator per request, one thread.
+
+Knows what happened, not how it ran: the plain driver and the engine both narrate through it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from tie_core.canvas import Canvas
+from tie_core.events import (
+    Answer,
+    AnswerProbe,
+    CanvasInfo,
+    Completed,
+    Created,
+    Event,
+    FinishReason,
+    ModelInfo,
+    NfeInfo,
+    Placed,
+    RelayInfo,
+    RoundEnded,
+    ScoreInfo,
+    Started,
+    StepTaken,
+    TieInfo,
+    Timings,
+    Usage,
+)
+from tie_core.member import Member
+from tie_core.prediction import Prediction
+from tie_core.request import Request
+from tie_core.scoring import Scope, mean_top1, token_change_count
+from tie_core.tie import Outcome, Round
+from tie_core.trajectory import Step, Trajectory
+
+
+class Stopwatch:
+    """Seconds by phase: `queue`, `decode`, `score`, `relay`. Each lap charges the time since the last one."""
+
+    def __init__(self) -> None:
+        self.start = self._last = time.monotonic()
+        self.seconds: Counter[str] = Counter()
+
+    def lap(self, phase: str) -> float:
+        now = time.monotonic()
+        elapsed, self._last = now - self._last, now
+        self.seconds[phase] += elapsed
+        return elapsed
+
+
+class Narrator:
+    """Events of one request, in order. `stopwatch` belongs to whoever drives the request."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._names = [member.name for member in request.members]
+        self.stopwatch = Stopwatch()
+        self._first_state: float | None = None
+        self._round = 1
+        self._steps: list[list[Step]] = [[] for _ in request.members]  # of the running round, where steps are told
+        self._shown: dict[int, str] = {}  # the last leader's committed tokens, by position
+        self._decode_forwards = Counter[int]()
+        self._probe_forwards = Counter[int]()
+        self._wins = Counter[int]()
+        self._switches = 0
+        self._rounds = 0
+
+    def created(self, queue_position: int) -> Created:
+        request, layout = self._request, self._request.canvases[0].layout
+        suffix = max(canvas.layout.suffix for canvas in request.canvases)
+        return Created(
+            id=request.id,
+            ensemble=request.ensemble,
+            models=tuple(
+                ModelInfo(member.name, member.model.family, member.vocabulary.fingerprint) for member in request.members
+            ),
+            canvas=CanvasInfo(
+                layout.reasoning + suffix + layout.answer, layout.block_size, layout.reasoning, suffix, layout.answer
+            ),
+            options=asdict(request.options),
+            queue_position=queue_position,
+        )
+
+    def started(self) -> Started:
+        self.stopwatch.lap("queue")
+        return Started(_milliseconds(self.stopwatch.seconds["queue"]))
+
+    def step(self, member: int, step: Step, canvas: Canvas) -> StepTaken:
+        """`canvas` is the member's after the step."""
+        self._note_first_state()
+        steps = self._steps[member]
+        steps.append(step)
+        vocabulary = self._request.members[member].vocabulary
+        return StepTaken(
+            round=self._round,
+            step=len(steps),
+            model=self._names[member],
+            set=tuple(
+                (commit.position, vocabulary.decode((commit.token,)), round(commit.confidence, 6))
+                for commit in step.commits
+            ),
+            masked_left=canvas.masked_left,
+            answer_probe=self._answer_probe(member, canvas, step.prediction, steps),
+        )
+
+    def round(self, ended: Round) -> Iterator[Event]:
+        """The round's event, and an answer event once answer tokens are committed."""
+        self._note_first_state()
+        self._count(ended.trajectories, ended.num_probes)
+        leader, leading = ended.leader.member, ended.trajectories[ended.leader.member]
+        self._wins[leader] += 1
+        self._switches += ended.switched
+        self._rounds = ended.number
+        placed, unset = self._show(leading)
+        yield RoundEnded(
+            round=ended.number,
+            steps={name: len(run.steps) for name, run in zip(self._names, ended.trajectories, strict=True)},
+            scores={
+                name: ScoreInfo(score.value, score.tcc, score.top1)
+                for name, score in zip(self._names, ended.scores, strict=True)
+            },
+            leader=self._names[leader],
+            switched=ended.switched,
+            tie_break=ended.leader.tie_break,
+            set=placed,
+            unset=unset,
+            relayed=tuple(
+                RelayInfo(self._names[relay.member], relay.result, relay.remasked) for relay in ended.relayed
+            ),
+            nfe=self._nfe(),
+            masked_left=leading.end.masked_left,
+            answer_probe=self._answer_probe(
+                leader, leading.end, leading.steps[-1].prediction if leading.steps else None, leading.steps
+            ),
+        )
+        yield from self._answer(leader, leading.end)
+        self._round = ended.number + 1
+        self._steps = [[] for _ in self._names]
+
+    def completed(self, outcome: Outcome) -> Iterator[Event]:
+        """The last answer event and the result."""
+        self._count(outcome.last_trajectories, (0,) * len(self._names))
+        final = outcome.final.member
+        canvas, member = outcome.canvases[final], self._request.members[final]
+        yield from self._answer(final, canvas)
+        layout = canvas.layout
+        reasoning = _text(member, canvas, layout.reasoning_region)
+        answer = _text(member, canvas, layout.answer_region)
+        yield Completed(
+            id=self._request.id,
+            text=reasoning + _text(member, canvas, layout.suffix_region) + answer,
+            reasoning=reasoning,
+            answer=(answer if layout.answer else reasoning).strip(),
+            finish_reason=_finish_reason(member, canvas),
+            usage=_usage(canvas),
+            tie=self._tie_info(outcome),
+            timings=self._timings(),
+        )
+
+    def _tie_info(self, outcome: Outcome) -> TieInfo:
+        members, canvases = self._request.members, outcome.canvases
+        return TieInfo(
+            rounds=self._rounds,
+            switches=self._switches,
+            wins={name: self._wins[member] for member, name in enumerate(self._names)},
+            final_model=self._names[outcome.final.member],
+            final_rule=self._request.options.selection,
+            scores={
+                self._names[run.member]: float(run.tcc.value) if run.tcc.has_evidence else None
+                for run in outcome.candidates
+            },
+            nfe=self._nfe(),
+            candidates={
+                member.name: _text(member, canvas, canvas.layout.scored_region).strip()
+                for member, canvas in zip(members, canvases, strict=True)
+            },
+        )
+
+    def _timings(self) -> Timings:
+        seconds = self.stopwatch.seconds
+        total = time.monotonic() - self.stopwatch.start
+        return Timings(
+            queue_ms=_milliseconds(seconds["queue"]),
+            first_state_ms=_milliseconds(total if self._first_state is None else self._first_state),
+            decode_ms=_milliseconds(seconds["decode"]),
+            score_ms=_milliseconds(seconds["score"]),
+            transcode_ms=_milliseconds(seconds["relay"]),
+            total_ms=_milliseconds(total),
+        )
+
+    def _note_first_state(self) -> None:
+        if self._first_state is None:
+            self._first_state = time.monotonic() - self.stopwatch.start
+
+    def _count(self, trajectories: tuple[Trajectory, ...], num_probes: tuple[int, ...]) -> None:
+        """Readings that the next round takes over are decoding's; what is left is the price of scoring."""
+        for trajectory, probes in zip(trajectories, num_probes, strict=True):
+            reused = len(trajectory.steps) - trajectory.num_forwards
+            self._decode_forwards[trajectory.member] += len(trajectory.steps)
+            self._probe_forwards[trajectory.member] += probes - reused
+
+    def _nfe(self) -> dict[str, NfeInfo]:
+        return {
+            name: NfeInfo(self._decode_forwards[member], self._probe_forwards[member])
+            for member, name in enumerate(self._names)
+        }
+
+    def _show(self, leading: Trajectory) -> tuple[tuple[Placed, ...], tuple[int, ...]]:
+        """What changes on screen when the leader's canvas replaces the last shown one."""
+        vocabulary, canvas = self._request.members[leading.member].vocabulary, leading.end
+        suffix = canvas.layout.suffix_region
+        shown = {
+            position: vocabulary.decode((token,))
+            for position, token in enumerate(canvas.generated)
+            if position not in suffix and not canvas.is_masked(position)
+        }
+        confidence = {commit.position: round(commit.confidence, 6) for commit in leading.commits}
+        placed = tuple(
+            (position, text, confidence.get(position))
+            for position, text in shown.items()
+            if self._shown.get(position) != text
+        )
+        unset = tuple(position for position in self._shown if position not in shown)
+        self._shown = shown
+        return placed, unset
+
+    def _answer(self, member: int, canvas: Canvas) -> Iterator[Answer]:
+        region = canvas.layout.scored_region
+        masked = len(canvas.masked(region))
+        if masked < len(region):
+            text = _text(self._request.members[member], canvas, region)
+            yield Answer(text, round(1 - masked / len(region), 6))
+
+    def _answer_probe(
+        self, member: int, canvas: Canvas, prediction: Prediction | None, steps: list[Step] | tuple[Step, ...]
+    ) -> AnswerProbe:
+        vocabulary, region = self._request.members[member].vocabulary, canvas.layout.scored_region
+        scope = Scope(region, vocabulary.end_ids, self._request.options.scored_positions)
+        guessed = prediction.token_at() if prediction else {}
+        tokens = [
+            guessed.get(position, canvas.layout.mask_id) if canvas.is_masked(position) else canvas.generated[position]
+            for position in region
+        ]
+        return AnswerProbe(
+            text=vocabulary.decode(_until_end(tokens, vocabulary.end_ids)),
+            tcc=float(token_change_count(steps, scope).value),
+            top1=round((mean_top1(prediction, scope) if prediction else None) or 0.0, 6),
+        )
+
+
+def _text(member: Member, canvas: Canvas, region: range) -> str:
+    """The committed text of a region, up to its first end token."""
+    tokens = [canvas.generated[position] for position in region if not canvas.is_masked(position)]
+    return member.vocabulary.decode(_until_end(tokens, member.vocabulary.end_ids))
+
+
+def _until_end(tokens: list[int], end_ids: frozenset[int]) -> tuple[int, ...]:
+    end = next((index for index, token in enumerate(tokens) if token in end_ids), len(tokens))
+    return tuple(tokens[:end])
+
+
+def _finish_reason(member: Member, canvas: Canvas) -> FinishReason:
+    """`stop` if the member ended its text itself, `length` if it filled the canvas."""
+    ended = any(canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region)
+    return "stop" if ended else "length"
+
+
+def _usage(canvas: Canvas) -> Usage:
+    return Usage(len(canvas.prompt), canvas.layout.length, len(canvas.prompt) + canvas.layout.length)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,33 @@
+"""A request, ready to run: its members, one blank canvas each, and its options. Made by `Ensemble.request`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tie_core.canvas import Canvas
+from tie_core.member import Member
+from tie_core.options import TieOptions
+from tie_core.tie import Program, tie
+
+Detail = Literal["round", "step", "snapshot"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the engine or the plain driver runs. `detail` says which states the listener wants: steps or rounds only."""
+
+    id: str
+    ensemble: str
+    members: tuple[Member, ...]
+    canvases: tuple[Canvas, ...]
+    options: TieOptions
+    detail: Detail = "round"
+
+    @property
+    def wants_steps(self) -> bool:
+        return self.detail != "round"
+
+    def program(self) -> Program:
+        """The TIE loop over this request; it runs no model."""
+        names = [member.name for member in self.members]
+        best_model = names.index(self.options.best_model) if self.options.best_model in names else None
+        return tie([member.vocabulary for member in self.members], self.canvases, self.options, best_model)

@@ -1,0 +1,111 @@
+"""A resident masked diffusion model: token ids in, logits out. Section 2 of the paper.
+
+Knows no tokenizer, no canvas regions and no sampling. One thread uses a predictor at a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from tie_core.errors import UnsupportedModelError
+from tie_core.models.family import Family
+from tie_core.models.invariance import num_filler_rows
+from tie_core.models.token_ids import TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Several canvases end to end in one row of N positions, then filler up to a multiple of rows."""
+
+    boundaries: tuple[int, ...]  # 0, the end of the first canvas, ..., N
+    position_ids: Tensor  # [N + filler] long, from 0 in each canvas
+
+
+class MaskPredictor:
+    """A loaded model and what its checkpoint says of itself."""
+
+    def __init__(self, model: PreTrainedModel, family: Family, path: Path, token_ids: TokenIds) -> None:
+        self.family = family.name
+        self.path = path
+        self.logits_are_shifted = family.logits_are_shifted
+        self.token_ids = token_ids
+        self.eos_id = token_ids.eos
+        self.pad_id = token_ids.pad
+        self.vocab_rows = int(model.config.vocab_size)
+        self.max_positions = int(model.config.max_position_embeddings)
+        parameters = list(model.parameters())  # a tied head counts once
+        self.num_parameters = sum(parameter.numel() for parameter in parameters)
+        self.weights_bytes = sum(parameter.nbytes for parameter in parameters)
+        self.device: torch.device = parameters[0].device
+        self.dtype: torch.dtype = parameters[0].dtype
+        untyped: Any = model  # transformers' own annotations are partial
+        self._decoder = untyped.get_decoder()
+        self._head = untyped.get_output_embeddings()
+        self._positions = torch.arange(self.max_positions, device=self.device)
+
+    @property
+    def mask_id(self) -> int:
+        """Raises UnsupportedModelError for a folder that names no mask token and has no tokenizer files to
+        look in.
+        """
+        if self.token_ids.mask is None:
+            raise UnsupportedModelError(
+                f"{self.path} names no mask token and has no tokenizer files: add those of the checkpoint"
+            )
+        return self.token_ids.mask
+
+    @torch.inference_mode()
+    def logits(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Raw, unshifted logits `[B, T, V]` of `ids [B, T]`; `attention_mask [B, T]` is 0 at padding, on
+        either side.
+
+        The plain path that the packed one is tested against. Rows of padding hold nothing meaningful.
+        """
+        ids = ids.to(self.device)
+        position_ids, seen = self._positions[: ids.shape[1]][None], None
+        if attention_mask is not None and not attention_mask.all():
+            is_real = attention_mask.to(self.device, torch.bool)  # [B, T]
+            position_ids = (is_real.long().cumsum(-1) - 1).clamp(min=0)
+            seen = is_real[:, None, None]  # [B, 1, 1, T]
+        hidden = self._decoder(input_ids=ids, attention_mask=seen, position_ids=position_ids, use_cache=False)
+        return cast(Tensor, self._head(hidden.last_hidden_state))
+
+    @torch.inference_mode()
+    def predict(self, ids: Tensor, lengths: Sequence[int], positions: Tensor) -> Tensor:
+        """What the model predicts for K positions: logits `[K, V]`.
+
+        `ids [N]` are canvases end to end, N the sum of `lengths`; each attends to itself alone. `positions
+        [K]` index into `ids`. For a model with shifted logits the row is read one to the left (a canvas's
+        first reads its own). In float32 on the CPU a canvas's rows are the same bits whatever it is packed
+        with.
+        """
+        assert ids.shape == (sum(lengths),)
+        assert min(lengths) > 0
+        packing = self._pack(lengths)
+        hidden = self._decoder(
+            input_ids=self._fill(ids.to(self.device))[None],
+            position_ids=packing.position_ids[None],
+            boundaries=packing.boundaries,
+            use_cache=False,
+        ).last_hidden_state[0]  # [N + filler, W]
+        rows = positions.to(self.device)
+        if self.logits_are_shifted:
+            rows = rows - (packing.position_ids[rows] > 0).long()
+        logits = cast(Tensor, self._head(hidden[self._fill(rows)]))
+        return logits[: len(rows)]
+
+    def _pack(self, lengths: Sequence[int]) -> Packing:
+        boundaries = tuple(accumulate(lengths, initial=0))
+        pieces = [self._positions[:length] for length in (*lengths, num_filler_rows(boundaries[-1]))]
+        return Packing(boundaries, torch.cat(pieces))
+
+    @staticmethod
+    def _fill(rows: Tensor) -> Tensor:
+        """Extend `rows [R]` with zeros, which index a real row and are valid ids, to a multiple of rows."""
+        return torch.cat([rows, rows.new_zeros(num_filler_rows(len(rows)))])

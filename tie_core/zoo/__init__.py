@@ -1,0 +1,31 @@
+"""The embedded zoo: two small masked diffusion models trained here, stored as real checkpoints, and presets.
+
+`zoo-llada` has LLaDA's layout and a tokenizer of two-digit pairs, `zoo-dream` Dream's layout (shifted logits)
+and a tokenizer of single digits. Imports no torch.
+"""
+
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+MemberName = Literal["zoo-llada", "zoo-dream"]
+
+MEMBERS: Final[tuple[MemberName, ...]] = get_args(MemberName)
+
+REASONING_LENGTH: Final = 24
+"""R: three slots of eight tokens, in both tokenizers."""
+SUFFIX: Final = " Answer:"
+ANSWER_LENGTH: Final = 18
+"""A: eighteen digit tokens, or nine pair tokens and nine end tokens."""
+BLOCK_SIZE: Final = 8
+"""One slot."""
+INTERVAL: Final = 8
+"""n, one slot at one token a step."""
+THRESHOLD_INTERVAL: Final = 3
+"""n under the `threshold` policy, which commits a slot in about two steps."""
+
+
+def member_path(name: str) -> Path:
+    """The checkpoint folder of a member; KeyError for a name that is not in MEMBERS."""
+    if name not in MEMBERS:
+        raise KeyError(f"no zoo member {name!r}: the zoo has {', '.join(MEMBERS)}")
+    return Path(__file__).parent / "checkpoints" / name

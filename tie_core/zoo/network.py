@@ -1,0 +1,138 @@
+"""A bidirectional transformer to train the zoo's members with; its parameters carry transformers' names.
+
+The same function as transformers' Llama and Qwen2 classes with `is_causal=False`, in plain
+matmul-softmax-matmul: in torch 2.13 the CPU backward of `scaled_dot_product_attention` takes half a step.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkShape:
+    vocabulary_size: int
+    width: int = 128
+    num_layers: int = 4
+    num_heads: int = 4
+    num_kv_heads: int = 4
+    mlp_width: int = 384
+    has_qkv_bias: bool = False
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.num_heads
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape.width))
+        self.eps = shape.norm_eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        scale = hidden.float().pow(2).mean(-1, keepdim=True).add(self.eps).rsqrt()
+        return (hidden.float() * scale).to(hidden.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.shape = shape
+        kv_width = shape.num_kv_heads * shape.head_width
+        self.q_proj = nn.Linear(shape.width, shape.width, bias=shape.has_qkv_bias)
+        self.k_proj = nn.Linear(shape.width, kv_width, bias=shape.has_qkv_bias)
+        self.v_proj = nn.Linear(shape.width, kv_width, bias=shape.has_qkv_bias)
+        self.o_proj = nn.Linear(shape.width, shape.width, bias=False)
+
+    def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        batch, length, width = hidden.shape  # hidden: [B, T, D]
+        groups = self.shape.num_heads // self.shape.num_kv_heads
+        query = self._heads(self.q_proj(hidden))
+        key = self._heads(self.k_proj(hidden)).repeat_interleave(groups, dim=1)
+        value = self._heads(self.v_proj(hidden)).repeat_interleave(groups, dim=1)
+        query, key = _rotate(query, cosine, sine), _rotate(key, cosine, sine)
+        weights = torch.softmax(query @ key.transpose(2, 3) * self.shape.head_width**-0.5, dim=-1)
+        mixed = (weights.to(value.dtype) @ value).transpose(1, 2).reshape(batch, length, width)
+        out: Tensor = self.o_proj(mixed)
+        return out
+
+    def _heads(self, flat: Tensor) -> Tensor:
+        batch, length, _ = flat.shape
+        return flat.view(batch, length, -1, self.shape.head_width).transpose(1, 2)
+
+
+class MLP(nn.Module):
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.width, shape.mlp_width, bias=False)
+        self.up_proj = nn.Linear(shape.width, shape.mlp_width, bias=False)
+        self.down_proj = nn.Linear(shape.mlp_width, shape.width, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        return out
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(shape)
+        self.self_attn = Attention(shape)
+        self.post_attention_layernorm = RMSNorm(shape)
+        self.mlp = MLP(shape)
+
+    def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cosine, sine)
+        out: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
+        return out
+
+
+class Trunk(nn.Module):
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(shape.vocabulary_size, shape.width)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
+        self.norm = RMSNorm(shape)
+
+
+class Network(nn.Module):
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.model = Trunk(shape)
+        self.lm_head = nn.Linear(shape.width, shape.vocabulary_size, bias=False)
+        self.apply(_initialise)
+
+    def forward(self, ids: Tensor, num_last: int) -> Tensor:
+        """Raw logits of the last `num_last` positions: [B, T] long -> [B, num_last, V]."""
+        cosine, sine = self._rotation(ids.shape[1])
+        hidden = self.model.embed_tokens(ids)
+        for layer in self.model.layers:
+            hidden = layer(hidden, cosine, sine)
+        logits: Tensor = self.lm_head(self.model.norm(hidden[:, -num_last:]))
+        return logits
+
+    def _rotation(self, length: int) -> tuple[Tensor, Tensor]:
+        exponents = torch.arange(0, self.shape.head_width, 2) / self.shape.head_width
+        angles = torch.outer(torch.arange(length), self.shape.rope_theta**-exponents)
+        angles = torch.cat((angles, angles), dim=-1)  # [T, head_width]
+        return angles.cos(), angles.sin()
+
+
+def _rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    first, second = heads.chunk(2, dim=-1)
+    return heads * cosine.to(heads.dtype) + torch.cat((-second, first), dim=-1) * sine.to(heads.dtype)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=module.in_features**-0.5 * 0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.5)

@@ -1,0 +1,79 @@
+"""How well a network in training does each operation: greedy decoding of one slot, whose lead is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tie_core.zoo.encoding import Encoding, PromptFormat
+from tie_core.zoo.members import Member
+from tie_core.zoo.network import Network
+from tie_core.zoo.states import Floats, results_of
+from tie_core.zoo.task import NUM_LINES, OPERATIONS, VALIDATION_SEED, WORD_LENGTH
+
+
+def predict(
+    member: Member, network: Callable[[Tensor, int], Tensor], ids: Tensor, num_generated: int
+) -> Tensor:
+    """Logits aligned with the generated positions: [B, T] long -> [B, G, V]."""
+    if member.is_shifted:
+        return network(ids, num_generated + 1)[:, :-1]
+    return network(ids, num_generated)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The same held-out lines every time: `num_words` of every operation, at every place in turn."""
+
+    ids: Tensor  # [N, T] long; earlier lines committed, the probed line's number and all behind it masked
+    columns: Tensor  # [N, line_length] long, the probed number's positions within the generated part
+    targets: Tensor  # [N, line_length] long
+    num_generated: int
+    mask_id: int
+
+    @torch.no_grad()
+    def accuracies(self, member: Member, network: Network) -> Floats:
+        """Share of right slots of every operation: [12]."""
+        ids = self.ids.clone()
+        columns = self.columns + ids.shape[1] - self.num_generated
+        for _ in range(columns.shape[1]):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = predict(member, network, ids, self.num_generated)
+            chosen = logits.gather(1, self.columns[..., None].expand(-1, -1, logits.shape[-1]))
+            confidence, tokens = chosen.float().softmax(-1).max(-1)  # [N, line_length]
+            is_masked = ids.gather(1, columns) == self.mask_id
+            best = confidence.masked_fill(~is_masked, -1.0).argmax(1, keepdim=True)
+            ids.scatter_(1, columns.gather(1, best), tokens.gather(1, best))
+        is_right = (ids.gather(1, columns) == self.targets).all(1)
+        return is_right.view(len(OPERATIONS), -1).double().mean(1).numpy()
+
+
+def make_probe(encoding: Encoding, prompt_format: PromptFormat, num_words: int) -> Probe:
+    rng = np.random.default_rng(VALIDATION_SEED)
+    num_rows = len(OPERATIONS) * num_words
+    rows = np.arange(num_rows)
+    places = rows % NUM_LINES
+    operations = rng.integers(0, len(OPERATIONS), size=(num_rows, NUM_LINES))
+    operations[rows, places] = rows // num_words
+    words = rng.integers(0, 10, size=(num_rows, NUM_LINES, WORD_LENGTH))
+    results = results_of(operations, words)
+    generated = encoding.generated_ids(operations, results, results)
+    positions = np.arange(encoding.num_generated)[None]
+    slot_length = encoding.slot_leads.shape[1] + encoding.line_length
+    number_starts = places[:, None] * slot_length + encoding.slot_leads.shape[1]
+    is_suffix = (positions >= NUM_LINES * slot_length) & (
+        positions < NUM_LINES * slot_length + len(encoding.suffix)
+    )
+    masked = np.where((positions >= number_starts) & ~is_suffix, encoding.mask_id, generated)
+    columns = number_starts + np.arange(encoding.line_length)[None]
+    return Probe(
+        ids=torch.from_numpy(
+            np.concatenate((encoding.prompt_ids(operations, words, prompt_format), masked), axis=1)
+        ),
+        columns=torch.from_numpy(columns),
+        targets=torch.from_numpy(np.take_along_axis(generated, columns, axis=1)),
+        num_generated=encoding.num_generated,
+        mask_id=encoding.mask_id,
+    )

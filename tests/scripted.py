@@ -21,6 +21,7 @@ class ScriptedVocabulary:
 
     end_ids: frozenset[int] = frozenset({END})
     fingerprint: str = "scripted"
+    mask_id: int = MASK
 
     def text_bytes(self, tokens: Sequence[int]) -> bytes:
         return bytes(token for token in tokens if token not in self.end_ids)

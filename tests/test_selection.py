@@ -48,7 +48,7 @@ def test_without_any_evidence_the_surest_commits_lead_the_first_round():
 
 
 def test_a_member_that_would_shrink_the_text_cannot_lead():
-    assert choose_leader([score(-3), score(0.0), score(-1)], (True, False, True), 1) == Leader(2, None)
+    assert choose_leader([score(-3), score(0.0), score(-1)], (True, False, True), 1) == Leader(2, "progress")
 
 
 def test_lowest_tcc_takes_the_most_stable_run():

@@ -60,6 +60,7 @@ class Member:
                 predictions[index] = next(found)
         return predictions
 
+    @torch.inference_mode()
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         """`queries` come sorted by `suppress_end`, so each setting's rows are contiguous."""
         canvases = [query.canvas.ids for query in queries]

@@ -113,7 +113,7 @@ class Score:
 def history_score(trajectory: Trajectory, scope: Scope) -> Score:
     """`tcc`: minus the token change count of the round. Costs no forward."""
     count = token_change_count(trajectory.steps, scope)
-    return _score(trajectory, scope, -float(count.value) if count.has_evidence else None)
+    return _score(trajectory, scope, 0.0 - float(count.value) if count.has_evidence else None)
 
 
 def reading_score(

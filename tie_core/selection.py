@@ -10,12 +10,15 @@ from typing import Literal
 from tie_core.options import SelectionName
 from tie_core.scoring import ChangeCount, Score
 
-TieBreak = Literal["top1", "last_leader", "order", "no_evidence"]
+TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """Who won a round, and what decided if it was not the score alone."""
+    """Who won a round, and what decided if it was not the score alone.
+
+    `progress`: a better trajectory would have taken back text that was already handed over.
+    """
 
     member: int
     tie_break: TieBreak | None
@@ -27,13 +30,21 @@ def choose_leader(scores: Sequence[Score], can_lead: Sequence[bool], last_leader
     A trajectory without evidence ranks below every one that has some. If none has any the last leader stays, and in
     the first round the highest mean confidence of the committed tokens decides.
     """
-    members = [member for member, may in enumerate(can_lead) if may]
+    everyone = range(len(scores))
+    members = [member for member in everyone if can_lead[member]]
     assert members, "the canvas that was handed over last can always lead"
-    informed = [member for member in members if scores[member].value is not None]
+    leader = _best(scores, members, last_leader)
+    if leader.member != _best(scores, everyone, last_leader).member:
+        return Leader(leader.member, "progress")
+    return leader
+
+
+def _best(scores: Sequence[Score], members: Sequence[int], last_leader: int | None) -> Leader:
+    informed = {member: value for member in members if (value := scores[member].value) is not None}
     if not informed:
         return Leader(_without_evidence(scores, members, last_leader), "no_evidence")
-    best = max(value for member in informed if (value := scores[member].value) is not None)
-    tied = [member for member in informed if scores[member].value == best]
+    best = max(informed.values())
+    tied = [member for member, value in informed.items() if value == best]
     if len(tied) == 1:
         return Leader(tied[0], None)
     top1 = max(scores[member].top1 for member in tied)

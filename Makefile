@@ -46,9 +46,10 @@ check: $(DEV) ## formatting, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-fmt: $(DEV) ## rewrite the code in the house's format
+fmt: $(DEV) ## rewrite the code in the house's format, and the map of files
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python docs/map_files.py
 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)
 	$(BIN)/python -m tie_core.zoo.train

@@ -2,12 +2,14 @@
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import tie_core
+from tie_core.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tie_core", "service")
@@ -200,13 +203,18 @@ def test_the_changelog_knows_the_version_or_what_comes_next() -> None:
     )
 
 
-def test_the_architecture_page_maps_every_module() -> None:
+def test_the_map_of_files_is_up_to_date() -> None:
     page = read("docs/architecture.md")
-    names = {str(path.relative_to(ROOT)) for package in PACKAGES for path in modules(package)}
 
-    mapped = set(re.findall(r"^\| `((?:tie_core|service)/[^`]+\.py)` \|", page, re.MULTILINE))
+    assert page == runpy.run_path(str(ROOT / "docs" / "map_files.py"))["page_with_map"](page), (
+        "run `make fmt`"
+    )
 
-    assert mapped == {name for name in names if not name.endswith("__init__.py")}
+
+def test_the_architecture_page_lists_every_event() -> None:
+    listed = set(re.findall(r"^\| `(tie\.\w+)` \|", read("docs/architecture.md"), re.MULTILINE))
+
+    assert listed == {event.type for event in get_args(Event)}
 
 
 def test_the_paper_map_names_functions_and_tests_that_exist() -> None:

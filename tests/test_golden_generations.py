@@ -4,21 +4,19 @@ Where a reference batch is padded to the left, its rows are packed here without 
 """
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.members import GOLDEN, tiny
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising
-from tie_core.member import Member, Query, load_member
+from tie_core.member import Member, Query
 from tie_core.options import TieOptions, resolve_options
 from tie_core.prediction import Prediction
 from tie_core.tie import Decode
 
-GOLDEN = Path(__file__).parent / "golden"
 NUM_NEW = 32
 GENERATIONS = [
     # file, checkpoint, what the reference was told
@@ -41,11 +39,6 @@ READ = [
     "dream_fastdllm_threshold_0.3_steps8",
     "dream_fastdllm_threshold_0.15_steps8",
 ]
-
-
-@cache
-def member(checkpoint: str) -> Member:
-    return load_member(checkpoint, GOLDEN / checkpoint)
 
 
 def recorded(name: str) -> dict[str, torch.Tensor]:
@@ -81,7 +74,7 @@ def generate(
 
 @pytest.mark.parametrize(("name", "checkpoint", "told"), GENERATIONS, ids=[name for name, *_ in GENERATIONS])
 def test_a_recorded_generation_is_reproduced_canvas_by_canvas(name, checkpoint, told, record_property):
-    golden, reader = recorded(name), member(checkpoint)
+    golden, reader = recorded(name), tiny(checkpoint)
     options = resolve_options({"task": "open", "gen_length": NUM_NEW, "block_size": 16, **told})
     blanks = blank_canvases(golden, reader, options.block_size)
 
@@ -99,7 +92,7 @@ def test_a_recorded_generation_is_reproduced_canvas_by_canvas(name, checkpoint, 
 
 @pytest.mark.parametrize("name", READ)
 def test_every_canvas_of_a_recorded_run_is_read_alike(name, record_property):
-    golden, reader = recorded(name), member("dream-tiny")
+    golden, reader = recorded(name), tiny("dream-tiny")
     blanks = blank_canvases(golden, reader, NUM_NEW)
     num_steps = len(golden["step_argmax"])
 

@@ -1,0 +1,147 @@
+"""The paper's identities: what an ensemble must equal when it has no choice, and what it may cost."""
+
+import pytest
+import torch
+
+from tests.members import tiny, twin, zoo
+from tests.running import outcome_of
+from tie_core.ensemble import Ensemble
+from tie_core.events import RoundEnded, StepTaken
+from tie_core.member import Member
+from tie_core.prompting import prompt_ids
+from tie_core.zoo import SUFFIX
+
+QUESTION = [{"role": "user", "content": "rev 314159; inc 271828; add 141421"}]
+SHAPE = {"gen_length": 40, "answer": 8, "block_size": 8, "suffix": SUFFIX}
+SCORES = ["tcc", "top1", "entropy", "margin"]
+
+
+def single_members() -> list[Member]:
+    return [tiny("llada-tiny"), tiny("llada-tiny-gqa"), tiny("dream-tiny"), *zoo()]
+
+
+def ensembles() -> list[list[Member]]:
+    return [
+        [tiny("llada-tiny"), tiny("llada-tiny-gqa")],
+        [tiny("llada-tiny"), tiny("dream-tiny")],
+        [tiny("llada-tiny"), tiny("dream-tiny"), tiny("llada-tiny-gqa")],
+        list(zoo()),
+    ]
+
+
+def decode_plainly(member: Member, k: int = 1) -> list[int]:
+    """Semi-autoregressive low-confidence remasking, written from its definition over the plain logits."""
+    vocabulary, model = member.vocabulary, member.model
+    suffix = vocabulary.encode(SUFFIX)
+    num_reasoning = SHAPE["gen_length"] - SHAPE["answer"] - len(suffix)
+    prompt, mask = prompt_ids(vocabulary, messages=QUESTION), (vocabulary.mask_id,)
+    ids = torch.tensor(prompt + mask * num_reasoning + suffix + mask * SHAPE["answer"])
+    forbidden = torch.tensor(vocabulary.forbidden_ids(model.vocab_rows))
+    answer_start = len(prompt) + num_reasoning + len(suffix)
+    for region in (range(len(prompt), len(prompt) + num_reasoning), range(answer_start, len(ids))):
+        for block in torch.tensor(region).split(SHAPE["block_size"]):
+            while len(masked := block[ids[block] == vocabulary.mask_id]):
+                logits = model.logits(ids[None])[0].clone()
+                if model.logits_are_shifted:
+                    logits = torch.cat([logits[:1], logits[:-1]])
+                confidence, tokens = logits.softmax(-1).index_fill(-1, forbidden, -1.0).max(-1)
+                best = masked[confidence[masked].argsort(descending=True, stable=True)[:k]]
+                ids[best] = tokens[best]
+    return ids[len(prompt) :].tolist()
+
+
+def generated(members: list[Member], **options) -> list[list[int]]:
+    """Every member's complete generated part, and the final one's place."""
+    request = Ensemble("test", members).request(messages=QUESTION, **{**SHAPE, **options})
+    outcome, _ = outcome_of(request)
+    return [list(canvas.generated) for canvas in outcome.canvases]
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("k", [1, 2])
+def test_an_ensemble_of_one_equals_plain_decoding(number, k):
+    member = single_members()[number]
+    expected = decode_plainly(member, k)
+    for score in SCORES:
+        assert generated([member], interval=8, score=score, k=k) == [expected]
+
+
+@pytest.mark.parametrize("name", ["llada-tiny", "dream-tiny"])
+@pytest.mark.parametrize("score", SCORES)
+def test_copies_of_one_model_equal_that_model(name, score):
+    copies = [tiny(name), twin(name, 2), twin(name, 3)]
+    assert generated(copies, interval=8, score=score) == [decode_plainly(copies[0])] * 3
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_interval_of_all_steps_is_the_post_generation_ensemble(number):
+    members = ensembles()[number]
+    outcome, rounds = outcome_of(
+        Ensemble("test", members).request(messages=QUESTION, **SHAPE, interval=SHAPE["gen_length"])
+    )
+    assert rounds == []
+    assert [list(canvas.generated) for canvas in outcome.canvases] == [decode_plainly(m) for m in members]
+    stable = min(outcome.candidates, key=lambda run: (not run.tcc.has_evidence, run.tcc.value, -run.top1))
+    assert outcome.final == stable
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("score", SCORES)
+def test_scoring_costs_what_the_paper_says(number, score):
+    members = ensembles()[number]
+    forwards = [0] * len(members)
+    ensemble = Ensemble("test", [_counting(member, forwards, index) for index, member in enumerate(members)])
+    outcome, rounds = outcome_of(ensemble.request(messages=QUESTION, **SHAPE, interval=8, score=score))
+    trajectories = [t for ended in rounds for t in ended.trajectories] + list(outcome.last_trajectories)
+    decoding = sum(len(trajectory.steps) for trajectory in trajectories)
+    # a canvas that equals another one is read once, one that overflows not at all
+    num_readings = sum(sum(ended.num_probes) for ended in rounds)
+    reused = decoding - sum(trajectory.num_forwards for trajectory in trajectories)
+    assert rounds
+    assert sum(forwards) == decoding + num_readings - reused
+    if score == "tcc":
+        assert sum(forwards) == decoding
+    elif all(relay.result in ("copied", "transcoded") for ended in rounds for relay in ended.relayed):
+        assert sum(forwards) == decoding + len(rounds) * (len(members) ** 2 - len(members))
+
+
+@pytest.mark.parametrize("score", ["top1", "entropy", "margin"])
+def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
+    events = list(Ensemble("zoo", zoo()).generate(messages=QUESTION, **SHAPE, interval=8, score=score))
+    rounds = [event for event in events if isinstance(event, RoundEnded)]
+    assert rounds
+    assert all(relay.result == "transcoded" for ended in rounds for relay in ended.relayed)
+    assert sum(nfe.score for nfe in events[-1].tie.nfe.values()) == len(rounds) * (2 * 2 - 2)
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("policy", ["top_k", "threshold"])
+def test_answer_positions_are_never_committed_before_reasoning_ones(number, policy):
+    members = ensembles()[number]
+    request = {"messages": QUESTION, **SHAPE, "interval": 3, "policy": policy, "tau": 0.3}
+    events = list(Ensemble("test", members).generate(**request, detail="step"))
+    steps = [event for event in events if isinstance(event, StepTaken)]
+    first_answer = SHAPE["gen_length"] - SHAPE["answer"]
+    for step in steps:
+        if any(position >= first_answer for position, *_ in step.set):
+            assert step.masked_left < SHAPE["answer"]
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("relay_boundary", ["auto", "block", "step"])
+@pytest.mark.parametrize("interval", [1, 3, 8, 100])
+def test_a_request_never_takes_more_rounds_than_its_steps_allow(number, relay_boundary, interval):
+    options = {**SHAPE, "interval": interval, "relay_boundary": relay_boundary}
+    request = Ensemble("test", ensembles()[number]).request(messages=QUESTION, **options)
+    outcome, rounds = outcome_of(request)
+    assert all(canvas.is_complete for canvas in outcome.canvases)
+    assert len(rounds) + 1 <= -(-SHAPE["gen_length"] // interval) + 2
+
+
+def _counting(member: Member, forwards: list[int], index: int) -> Member:
+    class Counting(Member):
+        def predict(self, queries):
+            forwards[index] += len(queries)
+            return super().predict(queries)
+
+    return Counting(member.name, member.model, member.vocabulary)

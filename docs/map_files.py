@@ -1,4 +1,4 @@
-"""Writes the map of files in `architecture.md` from the modules' first sentences: `python docs/map_files.py`."""
+"""Writes the map of files in `architecture.md` from the modules' first sentences; run by `make fmt`."""
 
 import ast
 import re

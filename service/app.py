@@ -1,0 +1,63 @@
+"""The app: everything put together, nothing decided."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from structlog.typing import FilteringBoundLogger
+
+import tie_core
+from service.errors import ApiError, on_api_error, on_http_error
+from service.lifecycle import Lifecycle
+from service.loading import Loader, load
+from service.log import make_logger
+from service.metrics import Metrics
+from service.middleware import BodyLimits, RequestScope
+from service.openapi import add_schemas
+from service.routes import models, ops, tie
+from service.runs import Runs
+from service.settings import Settings
+from service.state import Service
+from tie_core.errors import TieError
+
+
+def create_app(settings: Settings, load: Loader = load, log: FilteringBoundLogger | None = None) -> FastAPI:
+    """An app that loads its models when it starts. `load` makes what answers requests."""
+    log = log or make_logger()
+    metrics = Metrics()
+    runs = Runs(settings, metrics.request)
+    service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load))
+    app = FastAPI(
+        title="TIE Server",
+        version=tie_core.__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.service = service
+    _add_middleware(app, service, log)
+    for module in (tie, models, ops):
+        app.include_router(module.router)
+    add_schemas(app)
+    return app
+
+
+def _add_middleware(app: FastAPI, service: Service, log: FilteringBoundLogger) -> None:
+    """The last one added is the outermost."""
+    limits = service.settings.limits
+    app.add_middleware(BodyLimits, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
+    app.add_middleware(RequestScope, log=log, metrics=service.metrics.request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(TieError, on_api_error)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    lifecycle = app.state.service.lifecycle
+    lifecycle.start()
+    yield
+    lifecycle.hurry()
+    await lifecycle.stop()

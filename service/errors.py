@@ -1,0 +1,121 @@
+"""The one shape of errors, and the one table from the core's exceptions to HTTP. Knows no route.
+
+No message holds what a client sent: no prompt, no value, and a field's name only if it looks like a name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.encoding import to_json
+from tie_core import errors as core
+
+INVALID: Final = "invalid_request_error"
+UNAVAILABLE: Final = "service_unavailable_error"
+SERVER: Final = "server_error"
+CLIENT_CLOSED: Final = 499  # nginx's number: the client left before the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a kind of error is over HTTP. Without `message` the error speaks for itself."""
+
+    status: int
+    type: str
+    code: str
+    message: str | None = None
+
+
+TABLE: Final[Mapping[type[Exception], Problem]] = {
+    core.UnknownModelError: Problem(404, INVALID, "model_not_found"),
+    core.PromptError: Problem(400, INVALID, "invalid_prompt"),
+    core.OptionsError: Problem(400, INVALID, "invalid_value"),
+    core.RequestError: Problem(400, INVALID, "invalid_request"),
+    core.OverloadedError: Problem(503, UNAVAILABLE, "queue_full"),
+    core.EngineClosedError: Problem(503, UNAVAILABLE, "draining"),
+    core.MemberError: Problem(500, SERVER, "member_failed", "a model failed on this request: try it again"),
+    core.CancelledError: Problem(CLIENT_CLOSED, INVALID, "cancelled"),
+    Exception: Problem(500, SERVER, "internal_error", "an internal error ended this request"),
+}
+WIRE_NAMES: Final[Mapping[str, str]] = {
+    "reasoning": "reasoning_length",
+    "answer": "answer.length",
+    "suffix": "answer.suffix",
+    "scored_positions": "answer.scored_positions",
+    **{name: f"tie.{name}" for name in ("interval", "score", "cross_model", "selection", "best_model")},
+    "relay_boundary": "tie.relay_boundary",
+    **{name: f"unmasking.{name}" for name in ("policy", "k", "tau", "suppress_end")},
+}
+"""The core's name of an option -> where the native route has it."""
+
+
+class ApiError(Exception):
+    """An error with everything that its response needs."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        kind: str = INVALID,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.param, self.kind = status, code, param, kind
+        self.headers = dict(headers or {})
+
+    @property
+    def is_retryable(self) -> bool:
+        """True where the same request may succeed later."""
+        return self.status >= 500
+
+    def body(self) -> dict[str, Any]:
+        return {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
+
+    def response(self) -> Response:
+        return Response(
+            to_json({"error": self.body()}), self.status, headers=self.headers, media_type="application/json"
+        )
+
+
+def api_error(error: Exception) -> ApiError:
+    """Any exception by the table: its own entry or that of the nearest class above it."""
+    if isinstance(error, ApiError):
+        return error
+    problem = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    param = error.param if isinstance(error, core.RequestError) else None
+    return ApiError(
+        problem.status,
+        problem.code,
+        problem.message or str(error),
+        param=WIRE_NAMES.get(param, param) if param else None,
+        kind=problem.type,
+    )
+
+
+def unavailable(code: str, message: str, retry_after: int) -> ApiError:
+    """503, with the seconds after which to come back."""
+    return ApiError(503, code, message, kind=UNAVAILABLE, headers={"retry-after": str(retry_after)})
+
+
+async def on_api_error(request: Request, error: Exception) -> Response:
+    found = api_error(error)
+    request.state.error = found
+    return found.response()
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What the framework raises itself: no such route, no such method on it."""
+    assert isinstance(error, HTTPException)
+    known = {
+        404: ("not_found", "there is no such route: /openapi.json lists them"),
+        405: ("method_not_allowed", "this route does not take this method"),
+    }
+    code, message = known.get(error.status_code, ("http_error", "the request cannot be served"))
+    return await on_api_error(request, ApiError(error.status_code, code, message, headers=error.headers))

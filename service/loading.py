@@ -1,0 +1,61 @@
+"""From settings to what answers requests: members, ensembles, engine. Blocks: it runs in a thread."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from service.settings import EnsembleSettings, Settings
+from tie_core.engine.engine import Engine
+from tie_core.engine.observer import Observer
+from tie_core.ensemble import Ensemble
+from tie_core.member import Member, load_member
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything that is resident. The engine runs."""
+
+    engine: Engine
+    members: Mapping[str, Member]
+    ensembles: Mapping[str, Ensemble]
+    load_seconds: Mapping[str, float]
+
+
+Loader = Callable[[Settings, Observer], Loaded]
+
+
+def load(settings: Settings, observer: Observer) -> Loaded:
+    """Load every configured model and start the engine.
+
+    Raises:
+        TieError: a checkpoint or a device that cannot be used.
+    """
+    members: dict[str, Member] = {}
+    seconds: dict[str, float] = {}
+    for model in settings.models:
+        started = time.monotonic()
+        members[model.name] = load_member(model.name, model.path.expanduser(), model.device, model.dtype)
+        seconds[model.name] = time.monotonic() - started
+    return start(settings, observer, members, seconds)
+
+
+def start(
+    settings: Settings, observer: Observer, members: Mapping[str, Member], seconds: Mapping[str, float]
+) -> Loaded:
+    """Resident members become ensembles and a running engine."""
+    limits = settings.limits
+    engine = Engine(
+        tuple(members.values()),
+        max_running=limits.max_running,
+        max_waiting=limits.max_waiting,
+        max_batch_positions=limits.max_batch_positions,
+        observer=observer,
+    )
+    engine.start()
+    ensembles = {ensemble.name: _ensemble(ensemble, members) for ensemble in settings.ensembles}
+    return Loaded(engine, members, ensembles, seconds)
+
+
+def _ensemble(settings: EnsembleSettings, members: Mapping[str, Member]) -> Ensemble:
+    chosen = [members[name] for name in settings.models]
+    return Ensemble(settings.name, chosen, settings.defaults, settings.policy_defaults)

@@ -1,0 +1,140 @@
+"""Around every request: its id, its log line, its clean-up, limits on its body. Plain ASGI, no buffering."""
+
+import asyncio
+import re
+import time
+import uuid
+from contextlib import ExitStack
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
+
+from service.errors import CLIENT_CLOSED, ApiError, api_error
+from service.metrics import RequestMetrics
+
+REQUEST_ID: Final = "x-request-id"
+CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestScope:
+    """Outermost. `scope["state"]` gets `request_id`, `exits` (run when all is sent), `log` (fields)."""
+
+    def __init__(self, app: ASGIApp, log: FilteringBoundLogger, metrics: RequestMetrics) -> None:
+        self._app = app
+        self._log = log
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, send)
+        with ExitStack() as exits:
+            scope.setdefault("state", {}).update(request_id=exchange.id, exits=exits, log=exchange.fields)
+            try:
+                await self._app(scope, receive, exchange.send)
+            except ClientDisconnect:
+                exchange.status = CLIENT_CLOSED
+            except Exception as error:
+                await self._fail(exchange, error, scope, receive)
+        self._tell(exchange, scope)
+
+    async def _fail(self, exchange: "Exchange", error: Exception, scope: Scope, receive: Receive) -> None:
+        """A bug: the traceback goes to the log, the client gets the bare fact."""
+        self._log.error("exception", request_id=exchange.id, exc_info=error)
+        scope["state"]["error"] = found = api_error(error)
+        if exchange.status is not None:
+            raise error  # too late for a response: let the server cut the connection
+        await found.response()(scope, receive, exchange.send)
+
+    def _tell(self, exchange: "Exchange", scope: Scope) -> None:
+        error = scope["state"].get("error")
+        if isinstance(error, ApiError) and error.status != CLIENT_CLOSED:
+            self._metrics.errors.labels(error.kind).inc()
+            exchange.fields["error"] = error.code
+        route = scope.get("route")
+        self._log.info(
+            "request",
+            request_id=exchange.id,
+            method=scope["method"] if scope["method"] in METHODS else "other",
+            route=getattr(route, "path", None),
+            status=exchange.status,
+            duration_ms=round((time.monotonic() - exchange.started) * 1000, 3),
+            **exchange.fields,
+        )
+
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Exchange:
+    """One request and what is known of its response."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.id = f"tie-{uuid.uuid4().hex}"
+        self.started = time.monotonic()
+        self.status: int | None = None
+        self.fields: dict[str, Any] = {}
+        self._send = send
+        client_id = Headers(scope=scope).get(REQUEST_ID, "")
+        if CLIENT_ID.fullmatch(client_id):
+            self.fields["client_request_id"] = client_id
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID] = self.id
+        await self._send(message)
+
+
+class BodyLimits:
+    """No body beyond `max_bytes` (413) or slower than `seconds` (408), whatever its headers promise."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            receive = _LimitedBody(receive, self._max_bytes, self._seconds).receive
+        await self._app(scope, receive, send)
+
+
+class _LimitedBody:
+    def __init__(self, receive: Receive, max_bytes: int, seconds: float) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._num_bytes = 0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise ApiError(
+                408,
+                "body_timeout",
+                f"the body did not arrive within {self._seconds:g} seconds",
+                headers=CLOSE,
+            ) from None
+        self._num_bytes += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._num_bytes > self._max_bytes:
+            raise too_large(self._max_bytes)
+        return message
+
+
+CLOSE: Final = {"connection": "close"}
+
+
+def too_large(max_bytes: int) -> ApiError:
+    return ApiError(413, "body_too_large", f"the body exceeds {max_bytes:,} bytes: shorten it", headers=CLOSE)

@@ -1,0 +1,73 @@
+"""What the engine reports, as metrics; and the canvases of each round, for the mailbox of a stream.
+
+Called from the engine's threads. Knows nothing of HTTP.
+"""
+
+from collections.abc import Callable
+
+from service.metrics import EngineMetrics
+from tie_core.canvas import Canvas
+from tie_core.engine.observer import Observer, Tick
+from tie_core.events import Completed, Failed
+from tie_core.request import Request
+from tie_core.tie import Outcome, Round
+from tie_core.trajectory import Trajectory
+
+CanvasSink = Callable[[str, tuple[Canvas, ...]], None]
+
+
+class EngineObserver(Observer):
+    """`put_canvases` takes a request's id and where a relay left its members."""
+
+    def __init__(self, metrics: EngineMetrics, put_canvases: CanvasSink) -> None:
+        self._metrics = metrics
+        self._put_canvases = put_canvases
+        self._rounds: dict[str, Round] = {}  # the last round of each running request
+
+    def on_tick(self, tick: Tick) -> None:
+        metrics = self._metrics
+        metrics.step_duration.labels(tick.member).observe(tick.seconds)
+        metrics.batch_rows.labels(tick.member).observe(tick.decode_rows + tick.score_rows)
+        metrics.forwards.labels(tick.member, "decode").inc(tick.decode_rows)
+        metrics.forwards.labels(tick.member, "score").inc(tick.score_rows)
+        metrics.positions.labels(tick.member, "decode").inc(tick.decode_positions)
+        metrics.positions.labels(tick.member, "score").inc(tick.score_positions)
+
+    def on_barrier_wait(self, member: str, seconds: float) -> None:
+        self._metrics.barrier_wait.labels(member).observe(seconds)
+
+    def on_round(self, request: Request, ended: Round, seconds: float) -> None:
+        score, leader = request.options.score, request.members[ended.leader.member].name
+        self._metrics.round_duration.labels(request.ensemble).observe(seconds)
+        self._metrics.rounds.labels(request.ensemble, score).inc()
+        self._metrics.wins.labels(leader, score).inc()
+        if ended.leader.tie_break not in (None, "no_evidence"):
+            self._metrics.ties.labels(score).inc()
+        self._count_relay(request, ended, leader)
+        self._count_steps(request, ended.trajectories, ended.leader.member)
+        self._rounds[request.id] = ended
+        self._put_canvases(request.id, ended.canvases)
+
+    def on_end(self, request: Request, event: Completed | Failed, outcome: Outcome | None) -> None:
+        last = self._rounds.pop(request.id, None)
+        if outcome is None:
+            return
+        self._metrics.request_rounds.observe(last.number if last else 0)
+        final = request.members[outcome.final.member].name
+        self._metrics.selections.labels(final, request.options.selection).inc()
+        self._count_steps(request, outcome.last_trajectories, outcome.final.member)
+
+    def _count_relay(self, request: Request, ended: Round, leader: str) -> None:
+        last = self._rounds.get(request.id)
+        if last is not None and ended.switched:
+            self._metrics.switches.labels(request.members[last.leader.member].name, leader).inc()
+        for relay in ended.relayed:
+            self._metrics.transcodes.labels(leader, request.members[relay.member].name, relay.result).inc()
+
+    def _count_steps(self, request: Request, trajectories: tuple[Trajectory, ...], kept: int) -> None:
+        """The leader's commits are kept, the others' discarded."""
+        for trajectory in trajectories:
+            name = request.members[trajectory.member].name
+            self._metrics.steps.labels(name).inc(len(trajectory.steps))
+            fate = "kept" if trajectory.member == kept else "discarded"
+            self._metrics.committed.labels(name, fate).inc(len(trajectory.commits))

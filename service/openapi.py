@@ -1,0 +1,74 @@
+"""The OpenAPI page's share of what routes read and write by hand."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, TypeAdapter
+
+from service.schemas import GenerateBody
+from tie_core.events import Completed
+
+REFERENCE = "#/components/schemas/{model}"
+ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(model=name)}
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    content = {"application/json": {"schema": _reference(model.__name__)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": _reference("Error")}}
+    return {code: {"description": "an error", "content": content} for code in codes}
+
+
+def streamed() -> dict[int | str, dict[str, Any]]:
+    """A route that answers with a result, or with its events."""
+    text = {"schema": {"type": "string"}}
+    content = {
+        "application/json": {"schema": _reference("Completed")},
+        "text/event-stream": text,
+        "application/x-ndjson": text,
+    }
+    answer = {"description": "the answer, or the events that lead to it", "content": content}
+    return {200: answer, **errors(400, 404, 408, 413, 415, 500, 503)}
+
+
+def add_schemas(app: FastAPI) -> None:
+    """Let /openapi.json define what `body_of`, `errors` and `streamed` refer to."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        page = generate()
+        page.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
+        return page
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schemas() -> dict[str, Any]:
+    schemas: dict[str, Any] = {"Error": ERROR}
+    for kind in (GenerateBody, Completed):
+        schema = TypeAdapter(kind).json_schema(ref_template=REFERENCE)
+        schemas |= schema.pop("$defs", {})
+        schemas[kind.__name__] = schema
+    return schemas

@@ -1,0 +1,1 @@
+"""The routes: requests in, responses out, nothing else."""

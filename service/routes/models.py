@@ -1,0 +1,44 @@
+"""The list of what can be asked, in OpenAI's shape: the ensembles, then the members."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+
+from service.openapi import errors
+from service.state import ServiceOf
+from tie_core.ensemble import Ensemble
+from tie_core.member import Member
+
+router = APIRouter(tags=["models"])
+OWNER = "tie-server"
+LOADED_AT = int(time.time())
+
+
+def _entry(name: str, **extra: Any) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": LOADED_AT, "owned_by": OWNER, **extra}
+
+
+def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
+    return _entry(ensemble.name, kind="ensemble", members=[member.name for member in ensemble.members])
+
+
+def _member(member: Member) -> dict[str, Any]:
+    model = member.model
+    return _entry(
+        member.name,
+        kind="member",
+        family=model.family,
+        tokenizer=member.vocabulary.fingerprint,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        weights_bytes=model.weights_bytes,
+    )
+
+
+@router.get("/v1/models", responses=errors(503))
+async def models(service: ServiceOf) -> dict[str, Any]:
+    """Ensembles first, the default one at the top."""
+    loaded = service.runs.check_open()
+    entries = [_ensemble(ensemble) for ensemble in loaded.ensembles.values()]
+    return {"object": "list", "data": entries + [_member(member) for member in loaded.members.values()]}

@@ -1,0 +1,59 @@
+"""The native route: an ensemble's answer as JSON, as server-sent events, or as one JSON event a line."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from service.encoding import to_json
+from service.errors import ApiError
+from service.middleware import too_large
+from service.openapi import body_of, streamed
+from service.run import Run
+from service.schemas import GenerateBody
+from service.state import ServiceOf
+from service.streams import EventStream, answer
+from tie_core.events import event_data
+
+GENERATE = "/v1/tie/generate"
+router = APIRouter(tags=["tie"])
+
+
+async def admit(request: Request, service: ServiceOf) -> Run:
+    """Everything that can refuse a request, before the first byte of an answer."""
+    service.runs.check_open()
+    raw = await read_json_body(request, service.settings.limits.max_body_bytes)
+    run = await service.runs.admit(raw, request.headers.get("accept", ""), request.state.request_id, GENERATE)
+    request.state.exits.callback(note_end, request.state.log, run)
+    request.state.exits.callback(run.release)
+    return run
+
+
+async def read_json_body(request: Request, max_bytes: int) -> bytes:
+    """Raises:
+    ApiError: 413 or 415 by the headers; 408 and 413 come from reading.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ApiError(415, "unsupported_media_type", "send content-type: application/json")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > max_bytes:
+        raise too_large(max_bytes)
+    return await request.body()
+
+
+def note_end(fields: dict[str, Any], run: Run) -> None:
+    """What the log line says about the run."""
+    fields |= {"ensemble": run.request.ensemble, "transport": run.transport}
+    if run.queue_seconds is not None:
+        fields["queue_ms"] = round(run.queue_seconds * 1000, 3)
+    fields["finish_reason"] = run.finish_reason(run.end) if run.end else "cancelled"
+
+
+@router.post(GENERATE, openapi_extra=body_of(GenerateBody), responses=streamed())
+async def generate(run: Annotated[Run, Depends(admit)], request: Request, service: ServiceOf) -> Response:
+    """Answer one prompt with an ensemble. `stream: true` or the Accept header choose how."""
+    if run.transport != "json":
+        return EventStream(run, service.settings.server, service.metrics.request)
+    completed = await answer(run, request.receive)
+    return Response(to_json(event_data(completed)), media_type="application/json")

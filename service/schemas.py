@@ -1,0 +1,158 @@
+"""The bodies of requests, and their way to the core's options. Names come from the `Literal`s in `tie_core`.
+
+Types are strict, unknown fields refused. Ranges and defaults are the core's business.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from service.encoding import JsonError, from_json
+from service.errors import ApiError
+from tie_core.options import PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
+from tie_core.request import Detail
+
+FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+
+
+def _end_setting(value: object) -> object:
+    """`true` is LLaDA-1.5's own setting."""
+    return {True: "confidence", False: "off"}[value] if isinstance(value, bool) else value
+
+
+EndSetting = Annotated[
+    SuppressEnd,
+    BeforeValidator(_end_setting),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["off", "confidence", "prediction"]}]}),
+]
+
+
+class Body(BaseModel):
+    """A JSON object with known fields of exact types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Message(Body):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class AnswerBody(Body):
+    """The answer region: what stands before it, how long it is, how much of it is scored (null: all)."""
+
+    suffix: str | None = Field(None, max_length=256)
+    length: int | None = None
+    scored_positions: int | None = None
+
+
+class TieBody(Body):
+    """Rounds, their assessment and the final choice."""
+
+    interval: int | None = None
+    score: ScoreName | None = None
+    cross_model: bool | None = None
+    selection: SelectionName | None = None
+    best_model: str | None = None
+    relay_boundary: RelayBoundary | None = None
+
+
+class UnmaskingBody(Body):
+    """Which masked positions a step commits."""
+
+    policy: PolicyName | None = None
+    k: int | None = None
+    tau: float | None = None
+    suppress_end: EndSetting | None = None
+
+
+class GenerateBody(Body):
+    """`POST /v1/tie/generate`. Exactly one of `messages` and `prompt`; everything else has a default."""
+
+    messages: list[Message] | None = Field(None, min_length=1, max_length=1024)
+    prompt: str | None = None
+    ensemble: str | None = None
+    models: list[str] | None = Field(None, min_length=1, max_length=64)
+    task: Task | None = None
+    gen_length: int | None = None
+    reasoning_length: int | None = None
+    block_size: int | None = None
+    answer: AnswerBody | None = None
+    tie: TieBody | None = None
+    unmasking: UnmaskingBody | None = None
+    stream: bool | None = None
+    events: Detail | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The core's options that the request names. null is "not said", but for `scored_positions`."""
+        said = self.model_dump(include={"task", "gen_length", "block_size"}, exclude_none=True)
+        if self.reasoning_length is not None:
+            said["reasoning"] = self.reasoning_length
+        for section in (self.tie, self.unmasking):
+            said |= section.model_dump(exclude_none=True) if section else {}
+        return said | (self._answer_options(self.answer) if self.answer else {})
+
+    @staticmethod
+    def _answer_options(answer: AnswerBody) -> dict[str, Any]:
+        said = {"suffix": answer.suffix, "answer": answer.length}
+        options: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        if "scored_positions" in answer.model_fields_set:
+            options["scored_positions"] = answer.scored_positions
+        return options
+
+    @property
+    def num_chars(self) -> int:
+        """Characters of text that the members are to read."""
+        return len(self.prompt or "") + sum(len(message.content) for message in self.messages or ())
+
+
+PARTS: Final[Mapping[str, type[Body]]] = {
+    "messages": Message,
+    "answer": AnswerBody,
+    "tie": TieBody,
+    "unmasking": UnmaskingBody,
+}
+
+
+def parse_generate(raw: bytes) -> GenerateBody:
+    """The body of the native route.
+
+    Raises:
+        ApiError: 400, naming the first field at fault.
+    """
+    try:
+        return GenerateBody.model_validate(from_json(raw))
+    except JsonError as error:
+        raise ApiError(400, "invalid_json", str(error)) from None
+    except ValidationError as error:
+        raise _refused(error.errors(include_url=False, include_input=False)[0]) from None
+
+
+def _refused(detail: Mapping[str, Any]) -> ApiError:
+    loc = detail["loc"]
+    param = _path(loc)
+    if detail["type"] == "extra_forbidden":
+        part = PARTS[str(loc[0])] if len(loc) > 1 else GenerateBody
+        allowed = ", ".join(part.model_fields)
+        return ApiError(
+            400, "unknown_field", f"{param}: unknown field; the fields here are {allowed}", param=param
+        )
+    if detail["type"] == "model_type":
+        return ApiError(400, "invalid_value", f"{param or 'the body'}: should be a JSON object", param=param)
+    message = detail["msg"].replace("Input should", "should").replace("Field", "field")
+    return ApiError(400, "invalid_value", f"{param or 'the body'}: {message}", param=param)
+
+
+def _path(loc: tuple[int | str, ...]) -> str | None:
+    """`messages[0].content`; a name that is no name is not repeated."""
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if FIELD_NAME.fullmatch(part) else ".(unreadable name)"
+    return text.removeprefix(".") or None

@@ -1,0 +1,96 @@
+"""The app on a socket: one process, the real port told, SIGTERM answered in order."""
+
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from structlog.typing import FilteringBoundLogger
+
+from service.app import create_app
+from service.lifecycle import Lifecycle
+from service.loading import Loader, load
+from service.log import make_logger
+from service.settings import ServerSettings, Settings, SettingsError
+from service.state import Service
+
+CLOSING_SECONDS: Final = 5  # after the drain, for connections that do not close themselves
+BACKLOG: Final = 2048
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but the first signal drains before anything closes; a second one cancels, a third one cuts."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
+        super().__init__(config)
+        self.lifecycle = lifecycle
+        self.num_signals = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Signals only count: `on_tick` acts, since it runs in the event loop."""
+        self.num_signals += 1
+        self.force_exit = self.should_exit = self.num_signals > 2
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.num_signals > 0:
+            self.lifecycle.stop()
+        if self.num_signals > 1:
+            self.lifecycle.hurry()
+        return await super().on_tick(counter) or self.lifecycle.is_over
+
+
+def serve(
+    settings: Settings,
+    *,
+    load: Loader = load,
+    announce: Callable[[str], None] | None = None,
+    log: FilteringBoundLogger | None = None,
+) -> int:
+    """Serve until a signal or a failed start; returns the exit status. `announce` is told the URL.
+
+    Raises:
+        SettingsError: the host or port cannot be had.
+    """
+    log = log or make_logger()
+    listener = listen(settings.server)
+    server = make_server(settings, load, log)
+    url = url_of(listener)
+    log.info("listening", url=url)
+    if announce is not None:
+        announce(url)
+    server.run(sockets=[listener])
+    return 0 if server.lifecycle.phase == "stopped" else 1
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """A bound socket, so that port 0 is a number before anything starts."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def make_server(settings: Settings, load: Loader, log: FilteringBoundLogger) -> Server:
+    app = create_app(settings, load, log)
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
+    service: Service = app.state.service
+    return Server(config, service.lifecycle)

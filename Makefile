@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help install demo serve test check fmt zoo results clean
+.PHONY: help install demo serve test check bench fmt zoo results clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: $(DEV) ## formatting, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+bench: install ## time the embedded models: requests a second, CPU a token, alone and eight at once
+	$(BIN)/python bench/zoo.py
 
 fmt: $(DEV) ## rewrite the code in the house's format, and the map of files
 	$(BIN)/ruff format .

@@ -1,6 +1,7 @@
 """The house keeps its own rules: documents agree with the code, and files that no program runs are valid."""
 
 import ast
+import json
 import re
 import runpy
 import shutil
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import tie_core
+from service.settings import load_settings
 from tie_core.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -251,6 +253,21 @@ def test_the_dockerfile_passes_hadolint() -> None:
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
 def test_both_images_are_targets_of_the_dockerfile(target: str) -> None:
     assert re.search(rf"^FROM runtime AS {target}$", read("docker/Dockerfile"), re.MULTILINE)
+
+
+def test_the_image_starts_with_settings_that_the_server_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    dockerfile = read("docker/Dockerfile")
+    for name, value in re.findall(r"\b(TIE_\w+)=(\S+)", dockerfile):
+        monkeypatch.setenv(name, value)
+    _, *words = json.loads(re.search(r"^CMD (\[.+\])$", dockerfile, re.MULTILINE).group(1))
+    options = {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
+
+    settings = load_settings(host=options["host"], port=int(options["port"]))
+
+    assert settings.server.host == "0.0.0.0"
+    assert f"EXPOSE {settings.server.port}" in dockerfile
+    assert f"127.0.0.1:{settings.server.port}/livez" in dockerfile
+    assert f'targets: ["tie:{settings.server.port}"]' in read("docker/prometheus.yml")
 
 
 def test_prometheus_accepts_its_configuration() -> None:

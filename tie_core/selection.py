@@ -62,6 +62,9 @@ def _without_evidence(scores: Sequence[Score], members: Sequence[int], last_lead
     return max(members, key=lambda member: (scores[member].commit_confidence, -member))
 
 
+ChooseLeader = Callable[[Sequence[Score], Sequence[bool], int | None], Leader]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One member's finished answer: its whole-run TCC, its last top-1 over A, and the rounds it led."""

@@ -23,7 +23,7 @@ from tie_core.scoring import (
     reading_score,
     token_change_count,
 )
-from tie_core.selection import SELECTIONS, Candidate, Leader, choose_leader
+from tie_core.selection import SELECTIONS, Candidate, ChooseLeader, Leader, choose_leader
 from tie_core.trajectory import Trajectory
 from tie_core.vocabulary import Vocabulary
 
@@ -86,10 +86,12 @@ def tie(
     canvases: Sequence[Canvas],
     options: TieOptions,
     best_model: int | None = None,
+    choose: ChooseLeader = choose_leader,
 ) -> Program:
     """Ensemble M members over one prompt: M blank canvases in, the chosen answer out. Any M >= 1.
 
-    `best_model` is the member that the selection rule of that name returns.
+    `best_model` is the member that the selection rule of that name returns. `choose` picks the leaders; evaluation
+    compares the method with other ways to pick.
     """
     scopes = [_scope(vocabulary, canvas, options) for vocabulary, canvas in zip(vocabularies, canvases, strict=True)]
     ledger = [_Ledger() for _ in canvases]
@@ -114,7 +116,7 @@ def tie(
         readings = yield from _read(views, len(trajectories), options)
         scores = tuple(_assess(trajectory, views, readings, scopes, options) for trajectory in trajectories)
         prefixes = views.prefix_lengths()
-        won = choose_leader(scores, [prefix >= handed_over for prefix in prefixes], leader)
+        won = choose(scores, [prefix >= handed_over for prefix in prefixes], leader)
         # Section 4.3: the leader's canvas becomes everybody's; histories start anew.
         canvases, relayed = views.relay(won.member)
         switched, leader, handed_over = leader not in (None, won.member), won.member, prefixes[won.member]

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
 from tie_core.engine.worker import StepDone, Worker, WorkDone
@@ -54,8 +56,10 @@ class Engine:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._inbox: queue.SimpleQueue[_Submitted | _Cancelled | _Closed | StepDone | WorkDone] = queue.SimpleQueue()
+        num_threads = max(1, torch.get_num_threads() // len(members))  # a CPU shared out evenly
         self._workers = {
-            member.name: Worker(member, max_batch_positions, self._observer, self._inbox.put) for member in members
+            member.name: Worker(member, max_batch_positions, num_threads, self._observer, self._inbox.put)
+            for member in members
         }
         self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, like _running
         self._running: dict[str, Run] = {}
@@ -141,7 +145,8 @@ class Engine:
         match message:
             case _Submitted(run):
                 self._waiting[run.request.id] = run
-                run.announce(queue_position=max(0, len(self._waiting) + len(self._running) - self._max_running))
+                position = max(0, len(self._waiting) + len(self._running) - self._max_running)
+                self._act(run, lambda run: run.announce(position))
                 self._start_waiting()
             case _Cancelled(request_id):
                 self._cancel(request_id)
@@ -178,6 +183,7 @@ class Engine:
 
     def _forget(self, run: Run) -> None:
         self._running.pop(run.request.id, None)
+        self._waiting.pop(run.request.id, None)
         with self._admission:
             self._num_admitted -= 1
             self._admission.notify_all()

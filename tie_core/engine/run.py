@@ -5,6 +5,7 @@ Owned by the conductor's thread alone. Whatever goes wrong in it ends this reque
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tie_core.engine.observer import Observer
@@ -35,13 +36,14 @@ class Run:
         self._round_started = time.monotonic()
 
     def announce(self, queue_position: int) -> None:
-        self._listener(self._narrator.created(queue_position))
+        self._guard(lambda: self._listener(self._narrator.created(queue_position)))
 
     def begin(self) -> None:
         """Leave the queue: hand out the first round's work."""
-        self._listener(self._narrator.started())
+        self._guard(lambda: self._listener(self._narrator.started()))
         self._round_started = time.monotonic()
-        self._advance(None)
+        if not self.has_ended:
+            self._advance(None)
 
     def tell_step(self, done: StepDone) -> None:
         self._guard(lambda: self._listener(self._narrator.step(done.member, done.step, done.canvas)))
@@ -117,5 +119,7 @@ class Run:
 
     def _end(self, event: Completed | Failed, outcome: Outcome | None) -> None:
         self.has_ended = True
-        self._observer.on_end(self.request, event, outcome)
-        self._listener(event)
+        with suppress(Exception):  # whoever listens may fail; the other requests' conductor may not
+            self._observer.on_end(self.request, event, outcome)
+        with suppress(Exception):
+            self._listener(event)

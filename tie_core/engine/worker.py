@@ -7,9 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import torch
 
 from tie_core.canvas import Canvas
 from tie_core.denoising import Denoising, Job, make_job
@@ -60,10 +63,12 @@ class Worker:
         self,
         member: Member,
         max_batch_positions: int,
+        num_threads: int,
         observer: Observer,
         deliver: Callable[[StepDone | WorkDone], None],
     ) -> None:
         self.member = member
+        self._num_threads = num_threads
         self.last_beat = time.monotonic()
         self._max_batch_positions = max_batch_positions
         self._observer = observer
@@ -111,6 +116,7 @@ class Worker:
             return len(self._waiting) + len(self._running)
 
     def _run(self) -> None:
+        torch.set_num_threads(self._num_threads)  # for the operations of this thread
         while self._take_batch():
             self._tick(self._running)
             self._return_batch()
@@ -146,7 +152,8 @@ class Worker:
         predictions = self.member.predict([row.job.query for row in batch])
         for row, prediction in zip(batch, predictions, strict=True):
             self._advance(row, partial(_accept, row.job, prediction))
-        self._observer.on_tick(_measure(self.member.name, batch, time.monotonic() - started))
+        with suppress(Exception):  # whoever measures may fail; the model's thread may not
+            self._observer.on_tick(_measure(self.member.name, batch, time.monotonic() - started))
 
     def _advance(self, row: Row, act: Callable[[], Step | None]) -> None:
         try:

@@ -1,0 +1,230 @@
+"""The engine: requests join and leave, fail alone, and leave nothing behind."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from tests.members import tiny
+from tests.running import Listening, run_together, running_engine
+from tie_core.engine.observer import Observer, Tick
+from tie_core.ensemble import Ensemble
+from tie_core.errors import CancelledError, EngineClosedError, InternalError, MemberError, OverloadedError
+from tie_core.events import Completed, Created, Failed, RoundEnded, Started, StepTaken
+from tie_core.member import Member
+
+SHAPE = {"gen_length": 24, "answer": 6, "block_size": 4, "interval": 4}
+LONG = {**SHAPE, "gen_length": 200}
+
+
+def question(text: str = "What is 2 + 2?") -> dict:
+    return {"messages": [{"role": "user", "content": text}], **SHAPE}
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    return Ensemble("tiny", [tiny("llada-tiny"), tiny("dream-tiny")])
+
+
+class Sabotaged(Member):
+    """A member whose model misbehaves on canvases with a certain token in the prompt."""
+
+    def sabotage(self, trouble, token: int) -> None:
+        object.__setattr__(self, "trouble", trouble)
+        object.__setattr__(self, "token", token)
+        model = self.model
+
+        class Model:
+            def __getattr__(self, name):
+                return getattr(model, name)
+
+            def predict(_, ids, lengths, positions):  # noqa: N805
+                return trouble(model.predict(ids, lengths, positions), ids, lengths, positions, token)
+
+        object.__setattr__(self, "model", Model())
+
+
+def sabotaged(name: str, trouble, token: int) -> Sabotaged:
+    member = Sabotaged(name, tiny(name).model, tiny(name).vocabulary)
+    member.sabotage(trouble, token)
+    return member
+
+
+def poisoned_rows(ids, lengths, positions, token):
+    """Which of the K rows belong to a canvas that holds the token."""
+    bounds = torch.tensor(lengths).cumsum(0)
+    canvas_of = torch.bucketize(positions, bounds, right=True)
+    starts = [0, *bounds.tolist()]
+    bad = [number for number in range(len(lengths)) if token in ids[starts[number] : starts[number + 1]].tolist()]
+    return torch.isin(canvas_of, torch.tensor(bad, dtype=torch.long))
+
+
+def gives_nan(logits, ids, lengths, positions, token):
+    rows = poisoned_rows(ids, lengths, positions, token)
+    logits = logits.clone()
+    logits[rows] = float("nan")
+    return logits
+
+
+def raises(logits, ids, lengths, positions, token):
+    if poisoned_rows(ids, lengths, positions, token).any():
+        raise RuntimeError("secret prompt text")
+    return logits
+
+
+@pytest.mark.parametrize("trouble", [gives_nan, raises])
+def test_a_fault_in_one_request_ends_it_alone(ensemble, trouble):
+    poison = ensemble.members[0].vocabulary.encode("~")[0]
+    members = [sabotaged("llada-tiny", trouble, poison), tiny("dream-tiny")]
+    faulty = Ensemble("tiny", members)
+    healthy = [question(f"What is {number} + 2?") for number in range(5)]
+    with running_engine(members) as engine:
+        asked = [faulty.request(**request) for request in (*healthy, question("~ boom ~"))]
+        *told, failed = run_together(engine, asked)
+        assert engine.num_rows == 0
+    assert isinstance(failed[-1], Failed)
+    assert isinstance(failed[-1].error, MemberError)
+    assert "secret" not in str(failed[-1].error)
+    for request, events in zip(healthy, told, strict=True):
+        alone = ensemble.answer(**request)
+        assert (events[-1].text, events[-1].tie) == (alone.text, alone.tie)
+
+
+def test_a_crash_in_the_relay_ends_its_request_alone(ensemble, monkeypatch):
+    def crash(canvas, *rest):
+        if len(canvas.prompt) == len(broken.canvases[0].prompt):
+            raise ValueError("tokenizer crashed on secret text")
+        return transcode(canvas, *rest)
+
+    from tie_core.relay import transcode
+
+    broken = ensemble.request(**question("a much longer question than the other one has"))
+    monkeypatch.setattr("tie_core.relay.transcode", crash)
+    with running_engine(ensemble.members) as engine:
+        failed, told = run_together(engine, [broken, ensemble.request(**question())])
+    assert isinstance(failed[-1].error, InternalError)
+    assert "secret" not in str(failed[-1].error)
+    assert isinstance(told[-1], Completed)
+
+
+def test_a_listener_that_raises_ends_its_own_request(ensemble):
+    ended = threading.Event()
+
+    def broken(event):
+        if isinstance(event, RoundEnded):
+            raise ValueError("listener bug")
+        if isinstance(event, Failed):
+            ended.set()
+            raise ValueError("again")
+
+    with running_engine(ensemble.members) as engine:
+        engine.submit(ensemble.request(**question()), broken)
+        assert ended.wait(30)
+        (told,) = run_together(engine, [ensemble.request(**question())])
+    assert isinstance(told[-1], Completed)
+
+
+def test_events_come_in_order_with_one_terminal_event(ensemble):
+    with running_engine(ensemble.members) as engine:
+        (events,) = run_together(engine, [ensemble.request(**question(), detail="step")])
+    assert [type(event) for event in events[:3]] == [Created, Started, StepTaken]
+    assert isinstance(events[-1], Completed)
+    assert sum(isinstance(event, Completed | Failed) for event in events) == 1
+    rounds = [event.round for event in events if isinstance(event, RoundEnded)]
+    assert rounds == list(range(1, len(rounds) + 1))
+    steps = [(event.round, event.step) for event in events if isinstance(event, StepTaken) and event.model == "llada-tiny"]
+    assert steps == sorted(steps)
+
+
+def test_sets_and_unsets_rebuild_the_leaders_text(ensemble):
+    with running_engine(ensemble.members) as engine:
+        (events,) = run_together(engine, [ensemble.request(**question())])
+    canvas = events[0].canvas
+    shown: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, RoundEnded):
+            for position in event.unset:
+                del shown[position]
+            shown |= {position: text for position, text, _ in event.set}
+            assert len(shown) == canvas.reasoning + canvas.answer - event.masked_left
+
+
+def test_cancelling_frees_the_rows_within_a_step(ensemble):
+    request = ensemble.request(**{**question(), **LONG})
+    listening = Listening()
+    started = threading.Event()
+
+    def listener(event):
+        listening(event)
+        if isinstance(event, RoundEnded):
+            started.set()
+
+    with running_engine(ensemble.members) as engine:
+        engine.submit(request, listener)
+        assert started.wait(30)
+        engine.cancel(request.id)
+        events = listening.wait()
+        deadline = time.monotonic() + 2
+        while engine.num_rows and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert (engine.num_rows, engine.num_running, engine.num_waiting) == (0, 0, 0)
+    assert isinstance(events[-1].error, CancelledError)
+
+
+def test_cancelling_twice_or_after_the_end_does_nothing(ensemble):
+    with running_engine(ensemble.members) as engine:
+        (events,) = run_together(engine, [request := ensemble.request(**question())])
+        engine.cancel(request.id)
+        engine.cancel("never seen")
+        (again,) = run_together(engine, [ensemble.request(**question())])
+    assert isinstance(again[-1], Completed)
+    assert len([event for event in events if isinstance(event, Completed | Failed)]) == 1
+
+
+def test_what_does_not_fit_the_queue_is_refused_at_once(ensemble):
+    listeners = [Listening() for _ in range(3)]
+    with running_engine(ensemble.members, max_running=1, max_waiting=2) as engine:
+        for listener in listeners:
+            engine.submit(ensemble.request(**{**question(), **LONG}), listener)
+        with pytest.raises(OverloadedError):
+            engine.submit(ensemble.request(**question()), Listening())
+        created = [listener.events[0] for listener in listeners if listener.wait()]
+    assert [event.queue_position for event in created] == [0, 1, 2]
+
+
+def test_draining_finishes_what_runs_and_takes_nothing_more(ensemble):
+    listener = Listening()
+    with running_engine(ensemble.members) as engine:
+        engine.submit(ensemble.request(**question()), listener)
+        assert engine.drain(30)
+        assert isinstance(listener.wait()[-1], Completed)
+        with pytest.raises(EngineClosedError):
+            engine.submit(ensemble.request(**question()), Listening())
+
+
+def test_closing_ends_every_request_and_thread(ensemble):
+    listeners = [Listening() for _ in range(4)]
+    with running_engine(ensemble.members, max_running=2) as engine:
+        for listener in listeners:
+            engine.submit(ensemble.request(**{**question(), **LONG}), listener)
+    assert all(isinstance(listener.wait()[-1].error, CancelledError) for listener in listeners)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tie-")]
+
+
+def test_rows_of_all_requests_share_a_forward(ensemble):
+    class Counting(Observer):
+        ticks: list[Tick] = []  # noqa: RUF012
+
+        def on_tick(self, tick):
+            self.ticks.append(tick)
+
+    observer = Counting()
+    with running_engine(ensemble.members, observer) as engine:
+        told = run_together(engine, [ensemble.request(**question(), score="top1") for _ in range(8)])
+    counted = sum(tick.decode_rows + tick.score_rows for tick in observer.ticks)
+    # decoding steps that were read before the round count as decoding, whoever ran the forward
+    spent = sum(nfe.decode + nfe.score for events in told for nfe in events[-1].tie.nfe.values())
+    assert counted == spent
+    assert max(tick.decode_rows + tick.score_rows for tick in observer.ticks) >= 8
+    assert len(observer.ticks) < counted / 3

@@ -15,7 +15,7 @@ def commit_all(blank, positions):
 def test_the_regions_follow_each_other():
     layout = canvas(4, 3, suffix=(8, 8)).layout
     assert (layout.reasoning_region, layout.suffix_region, layout.answer_region) == (
-        range(0, 4),
+        range(4),
         range(4, 6),
         range(6, 9),
     )

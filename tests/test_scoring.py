@@ -23,8 +23,7 @@ ANSWER = Scope(range(3, 6), frozenset({END}))
 
 def steps(*guesses, commits=()):
     return [
-        Step(prediction(guess), commits[index] if index < len(commits) else ())
-        for index, guess in enumerate(guesses)
+        Step(prediction(guess), commits[index] if index < len(commits) else ()) for index, guess in enumerate(guesses)
     ]
 
 
@@ -84,7 +83,7 @@ def test_one_step_has_evidence_but_no_pair():
 
 def test_code_scores_the_first_8_masked_positions_that_are_not_end():
     scope = Scope(range(3, 20), frozenset({END}), limit=8)
-    guesses = {3: END} | {position: 1 for position in range(4, 20)}
+    guesses = {3: END} | dict.fromkeys(range(4, 20), 1)
     assert scored_positions(prediction(guesses), scope) == tuple(range(4, 12))
     late, early = guesses | {15: 2}, guesses | {11: 2}
     assert token_change_count(steps(guesses, late), scope).value == 0

@@ -24,7 +24,7 @@ def num_committed(seen):
 
 
 def reasoning(token, confidence=0.5):
-    return {position: (token, confidence) for position in range(4)}
+    return dict.fromkeys(range(4), (token, confidence))
 
 
 def steady(token, confidence=0.5):

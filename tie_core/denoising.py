@@ -7,7 +7,7 @@ batches. So both commit by the same lines.
 from tie_core.canvas import Canvas, Commit
 from tie_core.member import Query
 from tie_core.options import TieOptions
-from tie_core.prediction import NOTHING_WATCHED, Prediction
+from tie_core.prediction import Prediction
 from tie_core.tie import Decode, Probe
 from tie_core.trajectory import Step, Trajectory
 from tie_core.unmasking import POLICIES
@@ -55,19 +55,16 @@ class Denoising:
     @property
     def result(self) -> Trajectory:
         assert self.is_finished
-        return Trajectory(
-            self.work.member, self.work.canvas, self.canvas, tuple(self._steps), self._num_forwards
-        )
+        return Trajectory(self.work.member, self.work.canvas, self.canvas, tuple(self._steps), self._num_forwards)
 
 
 class Probing:
-    """A `Probe` in progress: finished by one prediction, or at once where nothing is masked."""
+    """A `Probe` in progress: finished by one prediction."""
 
     def __init__(self, work: Probe, options: TieOptions) -> None:
         self.work = work
         self._suppress_end = options.suppress_end
-        self._watched = work.canvas.watched
-        self._prediction = None if self._watched else NOTHING_WATCHED
+        self._prediction: Prediction | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -75,7 +72,7 @@ class Probing:
 
     @property
     def query(self) -> Query:
-        return Query(self.work.canvas, self._watched, self._suppress_end)
+        return Query(self.work.canvas, self.work.canvas.watched, self._suppress_end)
 
     def begin(self) -> None:
         return None

@@ -17,13 +17,13 @@ from tie_core.errors import MemberError
 from tie_core.models.loading import load_model
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
-from tie_core.prediction import NOTHING_WATCHED, EndTokens, Prediction, statistics, to_predictions
+from tie_core.prediction import EndTokens, Prediction, statistics, to_predictions
 from tie_core.vocabulary import Vocabulary, load_vocabulary
 
 
 @dataclass(frozen=True)
 class Query:
-    """One canvas to be read in a forward, and how its proposals treat end tokens."""
+    """One canvas to be read in a forward, at its `watched` positions, and how its proposals treat end tokens."""
 
     canvas: Canvas
     watched: tuple[int, ...]
@@ -52,13 +52,9 @@ class Member:
 
     def _predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         order = sorted(range(len(queries)), key=lambda index: queries[index].suppress_end)
-        watching = [queries[index] for index in order if queries[index].watched]
-        found = iter(self._forward(watching) if watching else ())
-        predictions: list[Prediction | MemberError] = [NOTHING_WATCHED] * len(queries)
-        for index in order:
-            if queries[index].watched:
-                predictions[index] = next(found)
-        return predictions
+        found = self._forward([queries[index] for index in order])
+        by_index = dict(zip(order, found, strict=True))
+        return [by_index[index] for index in range(len(queries))]
 
     @torch.inference_mode()
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:

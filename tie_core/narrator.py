@@ -4,7 +4,7 @@ Knows what happened, not how it ran: the plain driver and the engine both narrat
 """
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -42,7 +42,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.start = self._last = time.monotonic()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def lap(self, phase: str) -> float:
         now = time.monotonic()
@@ -78,7 +78,11 @@ class Narrator:
                 ModelInfo(member.name, member.model.family, member.vocabulary.fingerprint) for member in request.members
             ),
             canvas=CanvasInfo(
-                layout.reasoning + suffix + layout.answer, layout.block_size, layout.reasoning, suffix, layout.answer
+                layout.reasoning + suffix + layout.answer,
+                layout.block_size,
+                layout.reasoning,
+                suffix,
+                layout.answer,
             ),
             options=asdict(request.options),
             queue_position=queue_position,

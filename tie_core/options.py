@@ -1,10 +1,10 @@
 """What a caller may choose: `TieOptions` and the task presets. Validated once, at the door, then frozen.
 
-Section 2 of the method (canvas, presets of appendix A), section 3 (interval), section 4 (scores), section 5 (selection).
+The canvas and its presets are appendix A's; interval, score and selection are sections 3 and 4 of the paper.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from tie_core.errors import OptionsError
@@ -54,8 +54,9 @@ class TieOptions:
             _check_choice(name, getattr(self, name), allowed)
         for name, (low, high) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high)
-        if not 0.0 < self.tau <= 1.0:
-            raise OptionsError("tau", f"tau is a probability above 0 and at most 1, not {self.tau}")
+        _check_probability("tau", self.tau)
+        _check_type("cross_model", self.cross_model, bool, "true or false")
+        _check_type("suffix", self.suffix, str, "a string")
         if self.selection == "best_model" and self.best_model is None:
             raise OptionsError("best_model", "selection best_model needs best_model: the name of a member")
         if self.gen_length is None and (self.reasoning is None or self.answer is None):
@@ -84,7 +85,13 @@ PRESETS: dict[Task, dict[str, Any]] = {
     "general": {"gen_length": 128, "answer": 16, "interval": 32},
     "math": {"gen_length": 256, "answer": 32, "interval": 16},
     "planning": {"gen_length": 256, "answer": 32, "interval": 32},
-    "code": {"gen_length": 512, "reasoning": 0, "suffix": "```python\n", "scored_positions": 8, "interval": 32},
+    "code": {
+        "gen_length": 512,
+        "reasoning": 0,
+        "suffix": "```python\n",
+        "scored_positions": 8,
+        "interval": 32,
+    },
     "open": {"gen_length": 128, "answer": 0, "suffix": "", "interval": 16},
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -116,7 +123,7 @@ def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
     Raises:
         OptionsError: an unknown name or a value out of range.
     """
-    task = next((layer["task"] for layer in reversed(layers) if "task" in layer), "general")
+    task: Task = next((layer["task"] for layer in reversed(layers) if "task" in layer), "general")
     _check_choice("task", task, get_args(Task))
     named: dict[str, Any] = dict(PRESETS[task])
     for layer in layers:
@@ -139,21 +146,27 @@ def _free_a_length(named: dict[str, Any], layer: Mapping[str, Any]) -> dict[str,
     return named
 
 
-def with_options(options: TieOptions, **changes: Any) -> TieOptions:
-    """The same options with some changed, validated again."""
-    return replace(options, **changes)
-
-
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise OptionsError(name, f"{name} is one of {', '.join(allowed)}")
 
 
-def _check_range(name: str, value: int | None, low: int, high: int) -> None:
-    if value is None:
+def _check_range(name: str, value: object, low: int, high: int) -> None:
+    if value is None and name in _OPTIONAL:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise OptionsError(name, f"{name} is a whole number from {low} to {high}")
 
 
+def _check_probability(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1.0:
+        raise OptionsError(name, f"{name} is a probability above 0 and at most 1")
+
+
+def _check_type(name: str, value: object, kind: type, words: str) -> None:
+    if not isinstance(value, kind):
+        raise OptionsError(name, f"{name} is {words}")
+
+
+_OPTIONAL = (*_LENGTHS, "scored_positions")
 _NAMES = frozenset(field.name for field in fields(TieOptions))

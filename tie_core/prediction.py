@@ -33,9 +33,6 @@ class Prediction:
         return dict(zip(self.positions, self.tokens, strict=True))
 
 
-NOTHING_WATCHED = Prediction((), (), (), (), (), (), ())
-
-
 @dataclass(frozen=True, slots=True)
 class EndTokens:
     """The tokens that `suppress_end` holds back: EOS alone in the prediction, all end tokens in the confidence."""
@@ -110,8 +107,6 @@ def to_predictions(statistics: Statistics, watched: Iterable[tuple[int, ...]]) -
         rows = slice(start, start + len(positions))
         tokens, proposals = (tuple(column[rows]) for column in integers)
         top1, margin, negative_entropy, confidences = (tuple(column[rows]) for column in numbers)
-        predictions.append(
-            Prediction(positions, tokens, top1, margin, negative_entropy, proposals, confidences)
-        )
+        predictions.append(Prediction(positions, tokens, top1, margin, negative_entropy, proposals, confidences))
         start = rows.stop
     return predictions

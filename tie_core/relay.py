@@ -46,9 +46,7 @@ class Views:
         views = [self.view(leader, receiver) for receiver in range(len(self._ends))]
         canvases = tuple(view.canvas or own for view, own in zip(views, self._ends, strict=True))
         relayed = tuple(
-            Relayed(member, view.result, view.remasked)
-            for member, view in enumerate(views)
-            if member != leader
+            Relayed(member, view.result, view.remasked) for member, view in enumerate(views) if member != leader
         )
         return canvases, relayed
 

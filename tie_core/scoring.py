@@ -48,6 +48,9 @@ class ChangeCount:
         return ChangeCount(self.value + other.value, self.has_evidence or other.has_evidence)
 
 
+NOTHING_COUNTED = ChangeCount()
+
+
 def token_change_count(steps: Sequence[Step], scope: Scope) -> ChangeCount:
     """TCC over the consecutive pairs of one history (n steps give n - 1 pairs), equation 3.
 

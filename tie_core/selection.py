@@ -51,13 +51,13 @@ def _best(scores: Sequence[Score], members: Sequence[int], last_leader: int | No
     surest = [member for member in tied if scores[member].top1 == top1]
     if len(surest) == 1:
         return Leader(surest[0], "top1")
-    if last_leader in surest:
+    if last_leader is not None and last_leader in surest:
         return Leader(last_leader, "last_leader")
     return Leader(surest[0], "order")
 
 
 def _without_evidence(scores: Sequence[Score], members: Sequence[int], last_leader: int | None) -> int:
-    if last_leader in members:
+    if last_leader is not None and last_leader in members:
         return last_leader
     return max(members, key=lambda member: (scores[member].commit_confidence, -member))
 
@@ -77,9 +77,7 @@ class Candidate:
 
 def lowest_tcc(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
     """The most stable whole run; ties by higher top-1, then the members' order. Runs without evidence come last."""
-    return min(
-        candidates, key=lambda run: (not run.tcc.has_evidence, run.tcc.value, -run.top1, run.member)
-    )
+    return min(candidates, key=lambda run: (not run.tcc.has_evidence, run.tcc.value, -run.top1, run.member))
 
 
 def most_selected(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:

@@ -4,7 +4,7 @@ It yields the work of a round and is sent the results back, in the same order. W
 batches, the clocks and the errors; closing the generator cancels the request.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -14,6 +14,7 @@ from tie_core.options import TieOptions
 from tie_core.prediction import Prediction
 from tie_core.relay import Relayed, Views
 from tie_core.scoring import (
+    NOTHING_COUNTED,
     READINGS,
     ChangeCount,
     Scope,
@@ -161,13 +162,20 @@ def _read(
     if options.score not in READINGS:
         return {}
     probes = dict.fromkeys(
-        Probe(reader, view)
+        probe
         for source in range(num_members)
-        for reader in (range(num_members) if options.cross_model else (source,))
-        if (view := views.view(source, reader).canvas) is not None
+        for probe in _probes(views, source, range(num_members) if options.cross_model else (source,))
     )
     predictions = yield tuple(probes)
     return dict(zip(probes, predictions, strict=True))
+
+
+def _probes(views: Views, source: int, readers: Iterable[int]) -> Iterator[Probe]:
+    """One for each reader that the source's canvas fits, and that has a mask left to predict in it."""
+    for reader in readers:
+        view = views.view(source, reader).canvas
+        if view is not None and not view.is_complete:
+            yield Probe(reader, view)
 
 
 def _assess(
@@ -181,11 +189,8 @@ def _assess(
     if options.score not in READINGS:
         return history_score(trajectory, scopes[trajectory.member])
     readers = range(len(scopes)) if options.cross_model else (trajectory.member,)
-    read = [
-        (readings[Probe(reader, view)], scopes[reader])
-        for reader in readers
-        if (view := views.view(trajectory.member, reader).canvas) is not None
-    ]
+    probes = _probes(views, trajectory.member, readers)
+    read = [(readings[probe], scopes[probe.member]) for probe in probes]
     return reading_score(trajectory, scopes[trajectory.member], read, options.score)
 
 
@@ -208,7 +213,7 @@ def _finish(
 class _Ledger:
     """What one member did over the whole run, history by history: pairs across a relay are never counted."""
 
-    tcc: ChangeCount = ChangeCount()
+    tcc: ChangeCount = NOTHING_COUNTED
     top1: float = 0.0
     wins: int = 0
 

@@ -133,7 +133,9 @@ def test_events_come_in_order_with_one_terminal_event(ensemble):
     assert sum(isinstance(event, Completed | Failed) for event in events) == 1
     rounds = [event.round for event in events if isinstance(event, RoundEnded)]
     assert rounds == list(range(1, len(rounds) + 1))
-    steps = [(event.round, event.step) for event in events if isinstance(event, StepTaken) and event.model == "llada-tiny"]
+    steps = [
+        (event.round, event.step) for event in events if isinstance(event, StepTaken) and event.model == "llada-tiny"
+    ]
     assert steps == sorted(steps)
 
 
@@ -214,7 +216,8 @@ def test_closing_ends_every_request_and_thread(ensemble):
 
 def test_rows_of_all_requests_share_a_forward(ensemble):
     class Counting(Observer):
-        ticks: list[Tick] = []  # noqa: RUF012
+        def __init__(self):
+            self.ticks: list[Tick] = []
 
         def on_tick(self, tick):
             self.ticks.append(tick)

@@ -10,7 +10,7 @@ from tie_core.ensemble import Ensemble
 from tie_core.events import Completed, Event, RoundEnded, event_data
 from tie_core.request import Request
 
-WORDS = "Anna has 4 boxes with 6 pens, and what of them? rev inc add Zoë 日本".split()
+WORDS = ("Anna", "has", "4", "boxes", "with", "6", "pens,", "what", "of", "them?", "rev", "add", "Zoë", "日本")
 NUM_CASES = 300
 
 

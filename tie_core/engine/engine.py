@@ -15,7 +15,7 @@ import torch
 
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
-from tie_core.engine.worker import StepDone, Worker, WorkDone
+from tie_core.engine.worker import StepDone, WorkDone, Worker
 from tie_core.errors import CancelledError, EngineClosedError, OverloadedError
 from tie_core.member import Member
 from tie_core.request import Request

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from tie_core.engine.observer import Observer
-from tie_core.engine.worker import StepDone, Worker, WorkDone
+from tie_core.engine.worker import StepDone, WorkDone, Worker
 from tie_core.errors import InternalError, TieError
 from tie_core.events import Completed, Event, Failed
 from tie_core.narrator import Narrator
@@ -30,7 +30,7 @@ class Run:
         self._observer = observer
         self._narrator = Narrator(request)
         self._program = request.program()
-        self._work: tuple[Decode, ...] | tuple[Probe, ...] = ()
+        self._work: Sequence[Decode | Probe] = ()
         self._results: dict[int, Any] = {}
         self._ready_at: dict[int, float] = {}  # when each member's part of the round was ready
         self._round_started = time.monotonic()
@@ -83,16 +83,17 @@ class Run:
     def _resume(self, reply: tuple[Any, ...] | None) -> None:
         """Send results in, tell the rounds that come out, until there is work to hand out or the end."""
         try:
-            while isinstance(work := self._program.send(reply), Round):
-                reply = None
+            work = self._program.send(reply)
+            while isinstance(work, Round):
                 self._tell_round(work)
+                work = self._program.send(None)
         except StopIteration as end:
             self._complete(end.value)
             return
         self._narrator.stopwatch.lap("relay")
         self._hand_out(work)
 
-    def _hand_out(self, work: tuple[Decode, ...] | tuple[Probe, ...]) -> None:
+    def _hand_out(self, work: Sequence[Decode | Probe]) -> None:
         self._work, self._results, self._ready_at = work, {}, {}
         for index, item in enumerate(work):
             self._workers[item.member].submit(self.request, index, item)

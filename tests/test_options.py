@@ -1,0 +1,95 @@
+"""Options: presets, layers, and what is refused."""
+
+import pytest
+
+from tie_core.errors import OptionsError
+from tie_core.options import PRESETS, TieOptions, resolve_options
+
+
+@pytest.mark.parametrize(
+    ("task", "suffix", "regions"),
+    [("general", 2, (110, 16)), ("math", 2, (222, 32)), ("planning", 2, (222, 32)), ("open", 0, (128, 0))],
+)
+def test_the_presets_have_the_papers_lengths(task, suffix, regions):
+    options = resolve_options({"task": task})
+    assert options.region_lengths(suffix) == regions
+    assert sum(regions) + suffix == options.gen_length
+
+
+def test_code_has_no_reasoning_unless_asked_and_scores_eight_positions():
+    options = resolve_options({"task": "code"})
+    assert options.region_lengths(3) == (0, 509)
+    assert options.scored_positions == 8
+    assert options.suffix.startswith("```python")
+    assert resolve_options({"task": "code", "reasoning": 100}).region_lengths(3) == (100, 409)
+
+
+def test_later_layers_win():
+    options = resolve_options({"task": "math", "interval": 4}, {"interval": 5, "k": 2}, {"k": 3})
+    assert (options.task, options.interval, options.k, options.answer) == ("math", 5, 3, 32)
+
+
+def test_a_length_alone_replaces_what_a_full_set_of_lengths_said():
+    ensemble = {"reasoning": 24, "answer": 18}
+    assert resolve_options(ensemble).region_lengths(1) == (24, 18)
+    assert resolve_options(ensemble, {"gen_length": 64}).region_lengths(1) == (45, 18)
+    assert resolve_options(ensemble, {"answer": 8}).region_lengths(1) == (24, 8)
+    assert resolve_options(ensemble, {"gen_length": 64, "reasoning": 50}).region_lengths(1) == (50, 13)
+    assert resolve_options(ensemble, {"gen_length": 64, "answer": 10}).region_lengths(1) == (53, 10)
+
+
+def test_a_canvas_without_room_is_refused_with_the_length_to_ask_for():
+    with pytest.raises(OptionsError, match="at least 19"):
+        resolve_options({"gen_length": 10, "answer": 16}).region_lengths(2)
+
+
+@pytest.mark.parametrize("task", sorted(PRESETS))
+def test_every_preset_is_valid_by_itself(task):
+    assert resolve_options({"task": task}).task == task
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("task", "poetry"),
+        ("task", ["math"]),
+        ("score", "best"),
+        ("selection", "first"),
+        ("policy", "random"),
+        ("suppress_end", True),
+        ("relay_boundary", "word"),
+        ("gen_length", 0),
+        ("gen_length", 10**9),
+        ("gen_length", "64"),
+        ("answer", -1),
+        ("block_size", 0),
+        ("block_size", None),
+        ("interval", 0),
+        ("interval", True),
+        ("k", 0),
+        ("tau", 0.0),
+        ("tau", 1.5),
+        ("tau", float("nan")),
+        ("tau", "high"),
+        ("scored_positions", 0),
+        ("cross_model", 1),
+        ("suffix", 5),
+        ("unheard_of", 1),
+    ],
+)
+def test_what_is_out_of_range_is_refused_by_name_without_an_echo(name, value):
+    with pytest.raises(OptionsError) as refused:
+        resolve_options({name: value})
+    assert refused.value.param == name
+    assert not isinstance(value, str) or value not in str(refused.value)
+
+
+def test_best_model_needs_a_name():
+    with pytest.raises(OptionsError) as refused:
+        resolve_options({"selection": "best_model"})
+    assert refused.value.param == "best_model"
+
+
+def test_options_are_frozen():
+    with pytest.raises(AttributeError):
+        TieOptions(gen_length=8, answer=2).k = 2  # type: ignore[misc]

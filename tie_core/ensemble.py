@@ -4,10 +4,10 @@
 """
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from tie_core.canvas import Layout, blank_canvas
+from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, Job, make_job
 from tie_core.errors import MemberError, OptionsError, PromptError, UnknownModelError
 from tie_core.events import Completed, Event
@@ -65,17 +65,24 @@ class Ensemble:
             detail=detail,
         )
 
-    def generate(self, **request: Any) -> Iterator[Event]:
-        """Answer one request, as `request(...)` takes it, event by event; the last one is `Completed`.
+    def generate(
+        self, asked: str | Sequence[Message] | None = None, **request: Any
+    ) -> Generator[Event, None, Completed]:
+        """Answer a prompt (a string) or messages, event by event; the last event, also returned, is `Completed`.
+
+        Options and everything else are as `request(...)` takes them.
 
         Raises:
+            RequestError: what was asked is not valid.
             MemberError: a member failed.
         """
+        if asked is not None:
+            request["prompt" if isinstance(asked, str) else "messages"] = asked
         return run_plainly(self.request(**request))
 
-    def answer(self, **request: Any) -> Completed:
+    def answer(self, asked: str | Sequence[Message] | None = None, **request: Any) -> Completed:
         """The result alone."""
-        *_, completed = self.generate(**request)
+        *_, completed = self.generate(asked, **request)
         assert isinstance(completed, Completed)
         return completed
 
@@ -95,7 +102,7 @@ class Ensemble:
         return tuple(by_name[name] for name in models)
 
 
-def run_plainly(request: Request) -> Iterator[Event]:
+def run_plainly(request: Request) -> Generator[Event, None, Completed]:
     """Drive one request on this thread, a forward at a time, and tell every step of it."""
     narrator, program = Narrator(request), request.program()
     yield narrator.created(queue_position=0)
@@ -106,8 +113,11 @@ def run_plainly(request: Request) -> Iterator[Event]:
             work = program.send(reply)
         except StopIteration as end:
             narrator.stopwatch.lap("relay")
-            yield from narrator.completed(end.value)
-            return
+            *answers, completed = narrator.completed(end.value)
+            yield from answers
+            assert isinstance(completed, Completed)
+            yield completed
+            return completed
         narrator.stopwatch.lap("relay")
         if isinstance(work, Round):
             yield from narrator.round(work)
@@ -137,7 +147,7 @@ def _run_in_turn(request: Request, jobs: Sequence[Job], narrator: Narrator) -> I
 
 def _blank_canvases(
     members: Sequence[Member], options: TieOptions, prompt: str | None, messages: Sequence[Message] | None
-) -> tuple[Any, ...]:
+) -> tuple[Canvas, ...]:
     suffixes = [member.vocabulary.encode(options.suffix) for member in members]
     reasoning, answer = options.region_lengths(max(map(len, suffixes)))
     canvases = []

@@ -65,7 +65,8 @@ def transcode(canvas: Canvas, source: Vocabulary, target_canvas: Canvas, target:
 def committed_prefix_text(canvas: Canvas, vocabulary: Vocabulary) -> bytes:
     """The text up to the first mask, through the answer once the reasoning is complete, without the suffix.
 
-    It is what every receiver can hold of it: in Unicode's composed form (NFC), without a last half character.
+    It is what every receiver can hold of it: in Unicode's composed form (NFC), without halves of characters at
+    its end.
     """
     tokens: tuple[int, ...] = ()
     for region in (canvas.layout.reasoning_region, canvas.layout.answer_region):
@@ -75,7 +76,9 @@ def committed_prefix_text(canvas: Canvas, vocabulary: Vocabulary) -> bytes:
             break
         tokens += ids
     data = vocabulary.text_bytes(tokens)
-    text = data[: len(data) - _half_character_at_end(data)].decode("utf-8", "surrogateescape")
+    while num_bytes := _half_character_at_end(data):
+        data = data[:-num_bytes]
+    text = data.decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
 
 
@@ -95,9 +98,7 @@ def _rewritten(
     return target_canvas.with_generated(generated, block_origin)
 
 
-def _transcoded(
-    received: Canvas, target_canvas: Canvas, result: TranscodeResult, num_remasked: int
-) -> Transcoded:
+def _transcoded(received: Canvas, target_canvas: Canvas, result: TranscodeResult, num_remasked: int) -> Transcoded:
     return Transcoded(received, "identical" if received == target_canvas else result, num_remasked)
 
 
@@ -230,9 +231,7 @@ def _text_tokens(data: bytes, target: Vocabulary) -> list[int] | None:
     return tokens
 
 
-def _cut_start(
-    parts: list[bytes | int], ids: Sequence[int], source: Vocabulary, half: Callable[[bytes], int]
-) -> int:
+def _cut_start(parts: list[bytes | int], ids: Sequence[int], source: Vocabulary, half: Callable[[bytes], int]) -> int:
     """Cut what is half off the start, and count the tokens that this masks again. End tokens are whole."""
     first = parts[0]
     if isinstance(first, int):
@@ -242,9 +241,7 @@ def _cut_start(
     return _num_covered(ids, num_bytes, source)
 
 
-def _cut_end(
-    parts: list[bytes | int], ids: Sequence[int], source: Vocabulary, half: Callable[[bytes], int]
-) -> int:
+def _cut_end(parts: list[bytes | int], ids: Sequence[int], source: Vocabulary, half: Callable[[bytes], int]) -> int:
     last = parts[-1]
     if isinstance(last, int):
         return 0

@@ -1,0 +1,140 @@
+"""Events of a running server as the library's own values, and any events read ahead of whoever shows them.
+
+Speaks `POST /v1/tie/generate` with server-sent events. Types that this version does not know are left out.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from http.client import HTTPException, HTTPResponse
+from queue import SimpleQueue
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from pydantic import TypeAdapter, ValidationError
+
+from tie_core.errors import RequestError, TieError
+from tie_core.events import Answer, Completed, Created, Event, Failed, RoundEnded, Started, StepTaken
+
+SILENCE_SECONDS: Final = 300.0  # a server that says nothing for so long, not even a ping, is gone
+_ADAPTERS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    kind.type: TypeAdapter(kind) for kind in (Created, Started, StepTaken, RoundEnded, Answer, Completed)
+}
+
+
+class ServerError(TieError):
+    """The server cannot be reached, or its answer is no answer."""
+
+
+def event_of(data: Mapping[str, Any]) -> Event | None:
+    """An event from its JSON form; None for a type that is not known here."""
+    kind = data.get("type")
+    if kind == Failed.type:
+        return Failed(_error_of(data))
+    adapter = _ADAPTERS.get(str(kind))
+    if adapter is None:
+        return None
+    try:
+        event: Event = adapter.validate_python(data)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ServerError(f"the server's {kind} event is not understood ({where}): is it of this version?") from None
+    return event
+
+
+def server_events(server: str, body: Mapping[str, Any]) -> Iterator[Event]:
+    """Send a request and yield its events as they come; the last one is `Completed` or `Failed`.
+
+    Raises:
+        RequestError: the server refused the request.
+        ServerError: it cannot be reached, failed, or broke off.
+    """
+    try:
+        with _open(server, body) as response:
+            for data in _sent_data(response):
+                event = event_of(data)
+                if event is not None:
+                    yield event
+                if isinstance(event, Completed | Failed):
+                    return
+    except (OSError, HTTPException) as error:
+        raise ServerError(f"the connection to {server} broke off: {_reason(error)}") from None
+    raise ServerError(f"{server} ended its answer before it was complete")
+
+
+def _open(server: str, body: Mapping[str, Any]) -> HTTPResponse:
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    data = json.dumps({**body, "stream": True}).encode()
+    url = f"{server.rstrip('/')}/v1/tie/generate"
+    try:
+        response: HTTPResponse = urlopen(Request(url, data, headers), timeout=SILENCE_SECONDS)
+    except HTTPError as error:
+        with error:
+            raise _refusal(server, error) from None
+    except (URLError, HTTPException, ValueError, OSError) as error:
+        raise ServerError(f"no TIE server answers at {server}: {_reason(error)}") from None
+    return response
+
+
+def _sent_data(response: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+    """The data of server-sent events: TIE's are one line of JSON each."""
+    for line in response:
+        if line.startswith(b"data:"):
+            try:
+                data = json.loads(line[len(b"data:") :])
+            except ValueError:
+                raise ServerError("the server sent an event that is no JSON") from None
+            if isinstance(data, dict):
+                yield data
+
+
+def _refusal(server: str, error: HTTPError) -> TieError:
+    try:
+        body = json.loads(error.read())
+    except (ValueError, OSError):
+        body = None
+    if not isinstance(body, dict) or "error" not in body:
+        return ServerError(f"{server} answers with HTTP {error.code}: is it a TIE server?")
+    told = _error_of(body)
+    return told if error.code < 500 else ServerError(f"{server} answers with HTTP {error.code}: {told}")
+
+
+def _error_of(body: Mapping[str, Any]) -> TieError:
+    """The one error shape of the server; a bad request is the caller's, everything else is not."""
+    error = body.get("error")
+    error = error if isinstance(error, dict) else {}
+    message, param = str(error.get("message", "no reason given")), error.get("param")
+    if "invalid" in str(error.get("type")) or param is not None:
+        return RequestError(param if isinstance(param, str) else None, message)
+    return ServerError(message)
+
+
+def _reason(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+
+
+def ahead(events: Iterable[Event]) -> Iterator[Event]:
+    """The same events, produced on a thread of their own: a display that takes its time slows no run."""
+    mailbox: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+    closed = threading.Event()
+
+    def produce() -> None:
+        try:
+            for event in events:
+                mailbox.put(event)
+                if closed.is_set():
+                    return
+            mailbox.put(None)
+        except BaseException as error:  # raised again where the events are read
+            mailbox.put(error)
+
+    threading.Thread(target=produce, name="events", daemon=True).start()
+    try:
+        while (item := mailbox.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        closed.set()

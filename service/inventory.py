@@ -1,0 +1,113 @@
+"""What `tie models` tells: the configured members by what their checkpoint files say, and the ensembles.
+
+Reads headers and tokenizers, never weights. A folder that cannot be used is listed with the reason.
+"""
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from service.settings import ModelSettings, Settings
+from tie_core.errors import TieError
+from tie_core.models.checkpoint import open_checkpoint
+from tie_core.models.loading import FAMILIES
+from tie_core.models.recognition import recognise
+from tie_core.models.token_ids import read_token_ids
+from tie_core.vocabulary import load_vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A member as its files describe it. Equal tokenizer fingerprints: relays between them copy ids."""
+
+    family: str
+    parameters: int
+    vocabulary: int
+    mask_id: int | None
+    tokenizer: str
+
+
+def inventory(settings: Settings) -> dict[str, Any]:
+    """Everything that the table shows, as plain JSON types."""
+    return {
+        "models": [_entry(model) for model in settings.models],
+        "ensembles": [ensemble.model_dump(mode="json") for ensemble in settings.ensembles],
+    }
+
+
+def _entry(model: ModelSettings) -> dict[str, Any]:
+    configured = model.model_dump(mode="json")
+    try:
+        return configured | asdict(read_facts(model)) | {"error": None}
+    except TieError as error:
+        return configured | {"error": " ".join(str(error).split())}
+
+
+def read_facts(model: ModelSettings) -> ModelFacts:
+    """Raises TieError for a folder that no member can be made of."""
+    checkpoint = open_checkpoint(model.path.expanduser())
+    family = recognise(checkpoint.config, FAMILIES)
+    vocab_rows = int(family.translate(checkpoint.config).vocab_size)
+    ids = read_token_ids(
+        checkpoint, mask_token=family.mask_token, end_of_turn=family.end_of_turn, vocab_rows=vocab_rows
+    )
+    if ids.mask is None:
+        raise TieError(f"{model.path} names no mask token")
+    vocabulary = load_vocabulary(
+        checkpoint.path, mask_id=ids.mask, eos_id=ids.eos, pad_id=ids.pad, vocab_rows=vocab_rows
+    )
+    return ModelFacts(
+        family=family.name,
+        parameters=sum(prod(tensor.shape) for tensor in checkpoint.tensors.values()),
+        vocabulary=vocabulary.size,
+        mask_id=ids.mask,
+        tokenizer=vocabulary.fingerprint,
+    )
+
+
+def tables(settings: Settings) -> list[Table]:
+    """The members, then the ensembles."""
+    told = inventory(settings)
+    return [_models_table(told["models"]), _ensembles_table(told["ensembles"])]
+
+
+def _models_table(models: list[dict[str, Any]]) -> Table:
+    table = Table(
+        "model",
+        "family",
+        "parameters",
+        "dtype",
+        "device",
+        "vocabulary",
+        "mask",
+        "tokenizer",
+        "path",
+        box=None,
+    )
+    for entry in models:
+        placed = (entry["dtype"], entry["device"])
+        if entry["error"]:
+            table.add_row(entry["name"], "", "", *placed, "", "", "", Text(entry["error"], "red"))
+            continue
+        described = (entry["family"], _short(entry["parameters"]))
+        words = (f"{entry['vocabulary']:,}", str(entry["mask_id"]), entry["tokenizer"][:12])
+        table.add_row(entry["name"], *described, *placed, *words, Text(entry["path"], overflow="fold"))
+    return table
+
+
+def _ensembles_table(ensembles: list[dict[str, Any]]) -> Table:
+    table = Table("ensemble", "models", "defaults", box=None)
+    for entry in ensembles:
+        defaults = ", ".join(f"{name} {value!r}" for name, value in entry["defaults"].items())
+        table.add_row(entry["name"], ", ".join(entry["models"]), Text(defaults or "the task presets"))
+    return table
+
+
+def _short(number: int) -> str:
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {letter}"
+    return str(number)

@@ -1,0 +1,275 @@
+"""The watch display: a `WatchState` as something that rich can print, at any width and height.
+
+What models wrote is data: it is never read as markup, and its control characters are made visible.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Final
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from service.lines import MASK, score_text, summary_lines, visible
+from service.watch import CanvasView, Cell, RegionName, WatchState
+from tie_core.events import Completed, RoundEnded
+
+COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
+ACTIVE_MASK, END = "▒", "∎"
+LOW, HIGH = 0.5, 0.9  # confidences below are dim, from there on bold
+MIN_PANEL_WIDTH: Final = 36
+CHIP_WIDTH: Final = 5  # columns that a token takes where its limits are shown
+MIN_ROUNDS_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A canvas as lines, and which of them decoding is at: what to keep where there is no room for all."""
+
+    lines: tuple[Text, ...]
+    active: int
+
+    def around_active(self, room: int) -> list[Text]:
+        if len(self.lines) <= room:
+            return list(self.lines)
+        start = min(max(self.active - room // 2, 0), len(self.lines) - room)
+        shown = list(self.lines[start : start + room])
+        if start > 0:
+            shown[0] = Text(f"  ⋮ {start + 1} more above", "dim")
+        if (below := len(self.lines) - start - room) > 0:
+            shown[-1] = Text(f"  ⋮ {below + 1} more below", "dim")
+        return shown
+
+
+class Screen:
+    """One frame. It never asks for more lines than there are while the request runs."""
+
+    def __init__(self, state: WatchState) -> None:
+        self._state = state
+        names = list(state.views)
+        self._colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width, height = options.max_width, options.height or console.height
+        header, footer = self._header(), self._footer(width)
+        yield header
+        if self._state.views:
+            footer_height = len(console.render_lines(footer, options, pad=False))
+            yield from self._middle(console, width, height - 1 - footer_height - len(header.renderables))
+        yield footer
+
+    def _middle(self, console: Console, width: int, room: int) -> Iterable[RenderableType]:
+        views = list(self._state.views.values())
+        per_row = len(views) if width >= MIN_PANEL_WIDTH * len(views) else 1
+        num_rows = -(-len(views) // per_row)
+        inside = width // per_row - 4
+        canvases = [self._canvas(view, inside, console) for view in views]
+        num_rounds = len(self._state.rounds)
+        room -= 3 * num_rows + (num_rounds > 0)  # borders, probes, the head of the rounds
+        wanted = max(len(canvas.lines) for canvas in canvases)
+        shown = max(3, min(wanted, (room - min(num_rounds, MIN_ROUNDS_SHOWN)) // num_rows))
+        panels = [self._panel(view, canvas, shown, inside) for view, canvas in zip(views, canvases, strict=True)]
+        yield _in_rows(panels, per_row)
+        if num_rounds:
+            yield self._rounds(max(1, room - shown * num_rows), width)
+
+    def _header(self) -> Group:
+        created, parts = self._state.created, [Text("TIE", "bold")]
+        if created is not None:
+            options = created.options
+            parts = [Text(created.ensemble, "bold")]
+            parts += [Text(model.id, self._colours[model.id]) for model in created.models]
+            facts = f"score {options.get('score')} · interval {options.get('interval')} · {options.get('policy')}"
+            shape = created.canvas
+            facts += f" · {shape.reasoning} + {shape.answer} positions in blocks of {shape.block_size}"
+            parts.append(Text(facts, "dim"))
+        return Group(_one_line(Text("  ").join(parts)), _one_line(Text("❯ " + visible(self._state.prompt), "italic")))
+
+    def _canvas(self, view: CanvasView, width: int, console: Console) -> Lines:
+        """Reasoning as a row for each block, the suffix, then the answer in one run."""
+        lines: list[Text] = []
+        active = 0
+        active_name, active_block = view.active_block
+        answer = range(len(view.answer.cells))
+        rows: list[tuple[RegionName, range]] = [("reasoning", block) for block in view.reasoning.blocks]
+        for name, positions in [*rows, ("answer", answer)] if answer else rows:
+            if name == "answer":
+                lines.append(self._suffix(width))
+            is_active = name == active_name and positions.start <= active_block.start < positions.stop
+            active = len(lines) if is_active else active
+            mark = Text("▸ ", f"bold {self._colours[view.model]}") if is_active else Text("  ")
+            wrapped = self._cells(view, name, positions, width).wrap(console, max(width - 2, 1), overflow="fold")
+            lines += [(Text("  ") if index else mark) + line for index, line in enumerate(wrapped)]
+        return Lines(tuple(lines), active)
+
+    def _suffix(self, width: int) -> Text:
+        assert self._state.created is not None
+        suffix = visible(str(self._state.created.options.get("suffix", ""))).strip()
+        text = Text(f"  {suffix} ", "bold italic")
+        return text.append("┄" * max(width - text.cell_len, 0), "dim not bold not italic")
+
+    def _cells(self, view: CanvasView, name: RegionName, positions: range, width: int) -> Text:
+        """The tokens of some positions; with their limits where there is room for them."""
+        text = Text()
+        shows_limits = CHIP_WIDTH * len(positions) <= width
+        for position in positions:
+            cell = view.region(name).cells[position]
+            if cell is None:
+                symbol, style = self._mask(view, name, position)
+                text.append(symbol * (1 + shows_limits), style)
+            else:
+                token = visible(cell.text) or END
+                text.append(token.replace(" ", "␣") if shows_limits else token, self._style(cell, view))
+            if shows_limits:
+                text.append("│" if cell is not None else " ", "dim")
+        return text
+
+    def _mask(self, view: CanvasView, name: RegionName, position: int) -> tuple[str, str]:
+        active_name, active_block = view.active_block
+        if name == active_name and position in active_block:
+            return ACTIVE_MASK, f"dim {self._colours[view.model]}"
+        return MASK, "dim"
+
+    def _style(self, cell: Cell, view: CanvasView) -> str:
+        colour = self._colours.get(cell.writer, "white")
+        if any(cell is rejected for rejected in view.rejected):
+            return "strike red"
+        if any(cell is fresh for fresh in view.fresh):
+            return f"bold reverse {colour}"
+        if not cell.text:
+            return "dim"
+        confidence = cell.confidence if cell.confidence is not None else 1.0
+        shade = "dim " if confidence < LOW else "bold " if confidence >= HIGH else ""
+        return shade + colour
+
+    def _panel(self, view: CanvasView, canvas: Lines, room: int, width: int) -> Panel:
+        lines = canvas.around_active(room)
+        lines += [Text()] * (room - len(lines))
+        title, border, is_marked = self._title(view)
+        return Panel(
+            Group(*lines, _one_line(self._guess(view))),
+            title=title,
+            title_align="left",
+            subtitle=self._facts(view),
+            subtitle_align="right",
+            border_style=border,
+            box=box.HEAVY if is_marked else box.ROUNDED,
+            width=width + 4,
+        )
+
+    def _title(self, view: CanvasView) -> tuple[Text, str, bool]:
+        """Title, border style, and whether the border is heavy: what this member is in the moment shown."""
+        state, colour = self._state, self._colours[view.model]
+        name = Text(f" {view.model} ", f"not dim bold {colour}")
+        if state.completed is not None and state.completed.tie.final_model == view.model:
+            return name.append("gives the answer ", "bold"), f"bold {colour}", True
+        moment = state.verdict or state.arrived
+        if moment is None:
+            return name, "dim", False
+        if moment.leader == view.model:
+            return name.append(f"leads round {moment.round} ", "bold"), f"bold {colour}", True
+        relay = next((relay for relay in moment.relayed if relay.to == view.model), None)
+        if state.verdict is not None or relay is None:
+            return name, "dim", False
+        if relay.result == "overflow":
+            return name.append("keeps its own: no room ", "bold red"), "red", False
+        name.append("⇐ ", "bold").append(moment.leader, f"bold {self._colours[moment.leader]}")
+        return name.append(f" ({relay.result}) "), self._colours[moment.leader], False
+
+    def _guess(self, view: CanvasView) -> Text:
+        """What the answer would be now; characters that changed since the last step are what TCC counts."""
+        text = Text("would answer ", "dim")
+        if not view.answer.cells or view.probe is None:
+            return text if view.answer.cells else Text()
+        for before, now in zip_longest(*view.guesses, fillvalue=""):
+            text.append(visible(now), "bold yellow" if before != now and view.guesses[0] else "")
+        return text
+
+    def _facts(self, view: CanvasView) -> Text:
+        if view.probe is None or not view.masked_left:
+            return Text(f" {view.masked_left} masked " if view.masked_left else " complete ", "dim")
+        return Text(f" tcc {view.probe.tcc:.2f} · top1 {view.probe.top1:.2f} · {view.masked_left} masked ", "dim")
+
+    def _rounds(self, room: int, width: int) -> Table:
+        """The rounds so far (the last ones where there is no room for all): scores, leader, relays."""
+        table = Table(box=None, padding=(0, 2, 0, 0), width=width, header_style="", pad_edge=False)
+        table.add_column(Text("round", "dim"), justify="right", no_wrap=True)
+        for name, colour in self._colours.items():
+            table.add_column(Text(name, colour), justify="right", no_wrap=True)
+        leaders = Text.assemble(*(("■", self._colours[ended.leader]) for ended in self._state.rounds))
+        table.add_column(Text("leaders ", "dim") + leaders, no_wrap=True, ratio=1, overflow="ellipsis")
+        for ended in self._state.rounds[-room:]:
+            scores = [self._score(ended, name) for name in self._colours]
+            table.add_row(Text(str(ended.round)), *scores, self._relays(ended))
+        return table
+
+    def _score(self, ended: RoundEnded, name: str) -> Text:
+        if name not in ended.scores:
+            return Text("—", "dim")
+        is_leader = name == ended.leader
+        text = score_text(ended, name)
+        return Text(f"★ {text}" if is_leader else text, f"bold {self._colours[name]}" if is_leader else "dim")
+
+    def _relays(self, ended: RoundEnded) -> Text:
+        text = Text()
+        for relay in ended.relayed:
+            text.append("⇒ ").append(relay.to, self._colours[relay.to]).append(f" {relay.result} ", "dim")
+        if ended.switched:
+            text.append("switch ", "bold yellow")
+        return text.append(f"by {ended.tie_break.replace('_', ' ')}" if ended.tie_break else "", "dim")
+
+    def _footer(self, width: int) -> RenderableType:
+        state = self._state
+        if state.failed is not None:
+            return Text("failed: " + visible(str(state.failed.error)), "bold red")
+        if state.completed is not None:
+            return self._result(state.completed, width)
+        if (moment := state.verdict or state.arrived) is not None:
+            return _one_line(Text.assemble((f"round {moment.round}: ", "bold"), self._moment(moment)))
+        if state.step:
+            return Text(f"round {len(state.rounds) + 1} · step {state.step}", "dim")
+        return Text("waiting for the first step", "dim")
+
+    def _moment(self, moment: RoundEnded) -> Text:
+        leader = Text(moment.leader, f"bold {self._colours[moment.leader]}")
+        if self._state.verdict is not None:
+            return leader.append(" has the more reliable trajectory", "default not bold")
+        results = ", ".join(f"{relay.to} ({relay.result})" for relay in moment.relayed) or "nobody"
+        return leader.append(f" is relayed to {results}", "default not bold")
+
+    def _result(self, completed: Completed, width: int) -> Panel:
+        tie, final = completed.tie, completed.tie.final_model
+        answer = Text(visible(completed.answer or completed.text), f"bold {self._colours.get(final, 'white')}")
+        differing = [
+            f"{name} ends with {visible(text)}"
+            for name, text in tie.candidates.items()
+            if name != final and text != completed.answer
+        ]
+        lines = [answer, *(Text(line, "dim") for line in differing)]
+        lines += [_one_line(Text(line)) for line in summary_lines(completed)]
+        return Panel(
+            Group(*lines),
+            title=Text(" answer ", "bold"),
+            title_align="left",
+            width=width,
+            border_style="bold",
+        )
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _in_rows(panels: Sequence[Panel], per_row: int) -> RenderableType:
+    if per_row == 1:
+        return Group(*panels)
+    grid = Table.grid()
+    for _ in range(per_row):
+        grid.add_column()
+    grid.add_row(*panels)
+    return grid

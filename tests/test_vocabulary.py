@@ -101,9 +101,7 @@ class TestTokens:
             [[token] for token in plain]
         )
 
-    def test_special_tokens_have_no_text_and_other_added_ones_their_spelling(
-        self, vocabulary: Vocabulary
-    ) -> None:
+    def test_special_tokens_have_no_text_and_other_added_ones_their_spelling(self, vocabulary: Vocabulary) -> None:
         for token in added_tokens(vocabulary).values():
             is_textless = token.special or token.id in vocabulary.end_ids
             assert vocabulary.token_bytes(token.id) == (b"" if is_textless else token.content.encode())
@@ -131,10 +129,7 @@ class TestEncode:
 
     @pytest.mark.parametrize("text", TEXTS)
     def test_plain_text_is_tokenised_as_transformers_does(self, vocabulary: Vocabulary, text: str) -> None:
-        assert (
-            list(vocabulary.encode(text))
-            == reference(vocabulary)(text, add_special_tokens=False)["input_ids"]
-        )
+        assert list(vocabulary.encode(text)) == reference(vocabulary)(text, add_special_tokens=False)["input_ids"]
 
     def test_a_normaliser_composes_characters(self) -> None:
         assert load("qwen2.5").decode(load("qwen2.5").encode("e\u0301")) == "\u00e9"
@@ -156,9 +151,7 @@ class TestEncode:
         for name in ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream"):
             assert load(name).decode(load(name).encode(text)) == unicodedata.normalize("NFC", text)
 
-    @pytest.mark.parametrize(
-        "unit", ["a", " ", "1", "<", "<|im_end|>", "<|im_", "x ", "\n ", "\u4e2d", "e\u0301"]
-    )
+    @pytest.mark.parametrize("unit", ["a", " ", "1", "<", "<|im_end|>", "<|im_", "x ", "\n ", "\u4e2d", "e\u0301"])
     @pytest.mark.parametrize("name", ["dream-tiny", "deepseek"])
     def test_a_long_message_takes_no_time(self, name: str, unit: str) -> None:
         vocabulary = load(name)
@@ -203,9 +196,7 @@ class TestFingerprint:
                 spec["pre_tokenizer"] = spec["pre_tokenizer"]["pretokenizers"][1]
         path.write_text(json.dumps(spec), encoding="utf-8")
 
-        changed = load_vocabulary(
-            path.parent, mask_id=515 if part == "mask" else 516, eos_id=513, vocab_rows=544
-        )
+        changed = load_vocabulary(path.parent, mask_id=515 if part == "mask" else 516, eos_id=513, vocab_rows=544)
 
         assert changed.fingerprint != load("llada-tiny").fingerprint
 
@@ -237,9 +228,7 @@ class TestRefusals:
         self.refuse(GOLDEN / "llada-tiny", "ids up to 525, the model only 500 rows", vocab_rows=500)
         self.refuse(GOLDEN / "llada-tiny", "mask token 544 is outside", mask_id=544)
 
-    def test_it_never_runs_the_checkpoints_code_nor_asks(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_never_runs_the_checkpoints_code_nor_asks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(GOLDEN / "dream-tiny", tmp_path / "dream")
         (tmp_path / "dream" / "tokenization_dream.py").write_text("raise SystemExit('remote code ran')")
         monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on stdin"))

@@ -64,9 +64,7 @@ def load(name: str) -> Vocabulary:
 
 def load_from(folder: Path, files: TokenizerFiles) -> Vocabulary:
     ids = added_ids(folder)
-    return load_vocabulary(
-        folder, mask_id=ids[files.mask], eos_id=ids[files.eos], vocab_rows=files.vocab_rows
-    )
+    return load_vocabulary(folder, mask_id=ids[files.mask], eos_id=ids[files.eos], vocab_rows=files.vocab_rows)
 
 
 def added_ids(folder: Path) -> dict[str, int]:

@@ -53,13 +53,9 @@ class ChatTemplate:
         """
         checked = check_messages(messages)
         if not self._tokenizer.chat_template:
-            raise PromptError(
-                "messages", "this model has no chat template: send `prompt` instead of `messages`"
-            )
+            raise PromptError("messages", "this model has no chat template: send `prompt` instead of `messages`")
         shield = _Shield(content for _, content in checked)
-        shielded = [
-            {"role": role, "content": self._hide_spellings(content, shield)} for role, content in checked
-        ]
+        shielded = [{"role": role, "content": self._hide_spellings(content, shield)} for role, content in checked]
         return list(self._pieces(self._rendered(shielded), shield))
 
     def _rendered(self, messages: list[dict[str, str]]) -> str:
@@ -137,9 +133,7 @@ def _check_message(index: int, message: object) -> tuple[str, str]:
         raise PromptError("messages", f"{where}.role is one of {', '.join(ROLES)}")
     content = _joined_text(message.get("content"))
     if content is None:
-        raise PromptError(
-            "messages", f'{where}.content is a string or a list of {{"type": "text", "text": string}}'
-        )
+        raise PromptError("messages", f'{where}.content is a string or a list of {{"type": "text", "text": string}}')
     check_text(content, "messages")
     return role, content
 

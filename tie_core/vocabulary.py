@@ -127,9 +127,7 @@ def load_vocabulary(
         _chat_template=ChatTemplate(tokenizer, added),
     )
     if vocabulary.decode(vocabulary.encode(PROBE)) != PROBE:
-        raise CheckpointError(
-            f"{path.name}: the tokenizer is not byte-level (text does not come back unchanged)"
-        )
+        raise CheckpointError(f"{path.name}: the tokenizer is not byte-level (text does not come back unchanged)")
     return vocabulary
 
 
@@ -143,9 +141,7 @@ def _read_tokenizer(path: Path) -> Any:
     try:
         tokenizer = tokenizer_class.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # the Rust parser raises Exception itself
-        raise CheckpointError(
-            f"{path}: the tokenizer files cannot be read ({error}): fetch them again"
-        ) from error
+        raise CheckpointError(f"{path}: the tokenizer files cannot be read ({error}): fetch them again") from error
     if type(tokenizer.backend_tokenizer.model).__name__ != "BPE":
         raise CheckpointError(f"{path}: the tokenizer is no byte-level BPE, so its tokens cannot be relayed")
     return tokenizer
@@ -198,9 +194,7 @@ def _check_fit(name: str, token_bytes: Sequence[bytes | None], ids: dict[str, in
         )
     for role, token in ids.items():
         if not 0 <= token < vocab_rows:
-            raise CheckpointError(
-                f"{name}: the {role} token {token} is outside the model's {vocab_rows} rows"
-            )
+            raise CheckpointError(f"{name}: the {role} token {token} is outside the model's {vocab_rows} rows")
 
 
 def _prompt_prefix(tokenizer: Any) -> tuple[int, ...]:

@@ -156,11 +156,11 @@ class TestEncode:
     def test_a_long_message_takes_no_time(self, name: str, unit: str) -> None:
         vocabulary = load(name)
         text = (unit * 200_000)[:200_000]
-        start = time.perf_counter()
+        start = time.thread_time()
 
         vocabulary.render_chat([{"role": "user", "content": text}])
 
-        assert time.perf_counter() - start < 5.0
+        assert time.thread_time() - start < 5.0
 
 
 class TestFingerprint:

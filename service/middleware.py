@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +16,9 @@ from service.errors import CLIENT_CLOSED, ApiError, api_error
 from service.metrics import RequestMetrics
 
 REQUEST_ID: Final = "x-request-id"
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CLOSE: Final = {"connection": "close"}
+DISCARD_SECONDS: Final = 2.0  # for the rest of a body that is too large
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -67,9 +70,6 @@ class RequestScope:
         )
 
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
 class Exchange:
     """One request and what is known of its response."""
 
@@ -100,13 +100,16 @@ class BodyLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            receive = _LimitedBody(receive, self._max_bytes, self._seconds).receive
+            receive = _LimitedBody(receive, Headers(scope=scope), self._max_bytes, self._seconds).receive
         await self._app(scope, receive, send)
 
 
 class _LimitedBody:
-    def __init__(self, receive: Receive, max_bytes: int, seconds: float) -> None:
+    """`receive` for the layers below, with the limits."""
+
+    def __init__(self, receive: Receive, headers: Headers, max_bytes: int, seconds: float) -> None:
         self._receive = receive
+        self._headers = headers
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._deadline = asyncio.get_running_loop().time() + seconds
@@ -116,25 +119,36 @@ class _LimitedBody:
     async def receive(self) -> Message:
         if self._is_whole:
             return await self._receive()
+        if self._promises_too_much() and "expect" in self._headers:
+            raise self._too_large()  # the client waits for a word before it sends
+        message = await self._next_part()
+        if self._num_bytes > self._max_bytes or self._promises_too_much():
+            await self._discard_the_rest()
+            raise self._too_large()
+        return message
+
+    def _promises_too_much(self) -> bool:
+        length = self._headers.get("content-length", "")
+        return length.isdecimal() and int(length[:20]) > self._max_bytes
+
+    async def _next_part(self) -> Message:
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            raise ApiError(
-                408,
-                "body_timeout",
-                f"the body did not arrive within {self._seconds:g} seconds",
-                headers=CLOSE,
-            ) from None
+            late = f"the body did not arrive within {self._seconds:g} seconds"
+            raise ApiError(408, "body_timeout", late, headers=CLOSE) from None
         self._num_bytes += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
-        if self._num_bytes > self._max_bytes:
-            raise too_large(self._max_bytes)
         return message
 
+    async def _discard_the_rest(self) -> None:
+        """Most clients read no answer before they have sent all; a connection cut meanwhile would lose it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while not self._is_whole:
+                    self._is_whole = not (await self._receive()).get("more_body", False)
 
-CLOSE: Final = {"connection": "close"}
-
-
-def too_large(max_bytes: int) -> ApiError:
-    return ApiError(413, "body_too_large", f"the body exceeds {max_bytes:,} bytes: shorten it", headers=CLOSE)
+    def _too_large(self) -> ApiError:
+        message = f"the body exceeds {self._max_bytes:,} bytes: shorten it"
+        return ApiError(413, "body_too_large", message, headers={} if self._is_whole else CLOSE)

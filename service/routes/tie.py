@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 from service.encoding import to_json
 from service.errors import ApiError
-from service.middleware import too_large
 from service.openapi import body_of, streamed
 from service.run import Run
 from service.schemas import GenerateBody
@@ -22,24 +21,21 @@ router = APIRouter(tags=["tie"])
 async def admit(request: Request, service: ServiceOf) -> Run:
     """Everything that can refuse a request, before the first byte of an answer."""
     service.runs.check_open()
-    raw = await read_json_body(request, service.settings.limits.max_body_bytes)
+    check_media_type(request)
+    raw = await request.body()
     run = await service.runs.admit(raw, request.headers.get("accept", ""), request.state.request_id, GENERATE)
     request.state.exits.callback(note_end, request.state.log, run)
     request.state.exits.callback(run.release)
     return run
 
 
-async def read_json_body(request: Request, max_bytes: int) -> bytes:
+def check_media_type(request: Request) -> None:
     """Raises:
-    ApiError: 413 or 415 by the headers; 408 and 413 come from reading.
+    ApiError: 415.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ApiError(415, "unsupported_media_type", "send content-type: application/json")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > max_bytes:
-        raise too_large(max_bytes)
-    return await request.body()
 
 
 def note_end(fields: dict[str, Any], run: Run) -> None:

@@ -1,0 +1,239 @@
+"""Whatever a client sends: the one error shape, a status that fits, and nothing of what it sent."""
+
+import json
+import random
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.errors import TABLE, api_error
+from service.settings import LimitSettings
+from tests.service.fakes import FakeLoader, fake_settings
+from tests.service.served import GENERATE, PROMPT, Served, serving
+from tie_core import errors as core
+
+SECRET = "zanzibar kettle 4417"
+NUM_MALFORMED = 2_000
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    limits = LimitSettings(max_body_bytes=4_000_000, max_prompt_chars=5_000, body_seconds=1.0)
+    with serving(fake_settings(limits=limits), FakeLoader()) as served:
+        yield served
+
+
+def checked(response: Any) -> dict[str, Any]:
+    """The error of a response in the one shape."""
+    assert response.headers["x-request-id"].startswith("tie-")
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert isinstance(body["error"]["message"], str)
+    assert isinstance(body["error"]["code"], str)
+    return dict(body["error"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({}, 400, "invalid_prompt", "messages"),
+        ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, 400, "invalid_prompt", "messages"),
+        ({"messages": []}, 400, "invalid_value", "messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, 400, "invalid_value", "messages[0].role"),
+        ({"prompt": 3}, 400, "invalid_value", "prompt"),
+        ({"prompt": "x", "temperature": 1}, 400, "unknown_field", "temperature"),
+        ({"prompt": "x", "tie": {"intervall": 3}}, 400, "unknown_field", "tie.intervall"),
+        ({"prompt": "x", "tie": {"interval": 0}}, 400, "invalid_value", "tie.interval"),
+        ({"prompt": "x", "tie": {"interval": "8"}}, 400, "invalid_value", "tie.interval"),
+        ({"prompt": "x", "tie": {"best_model": "zoo"}}, 400, "invalid_value", "tie.best_model"),
+        ({"prompt": "x", "unmasking": {"tau": 2}}, 400, "invalid_value", "unmasking.tau"),
+        ({"prompt": "x", "gen_length": 10**30}, 400, "invalid_value", "gen_length"),
+        ({"prompt": "x", "gen_length": 1}, 400, "invalid_value", "gen_length"),
+        ({"prompt": "x", "reasoning_length": 8192, "answer": {"length": -1}}, 400, "invalid_value", "answer.length"),
+        ({"prompt": "x", "ensemble": SECRET}, 404, "model_not_found", "ensemble"),
+        ({"prompt": "x", "models": [SECRET]}, 404, "model_not_found", "models"),
+        ({"prompt": "x" * 5_001}, 400, "prompt_too_long", "prompt"),
+        ([], 400, "invalid_value", None),
+    ],
+)
+def test_a_bad_body_names_its_field(served: Served, body: Any, status: int, code: str, param: str | None) -> None:
+    response = served.post(body)
+
+    error = checked(response)
+    assert (response.status_code, error["code"], error["param"]) == (status, code, param)
+    assert SECRET not in response.text
+
+
+def test_an_unknown_field_lists_the_known_ones(served: Served) -> None:
+    message = checked(served.post({"prompt": "x", "seed": 1}))["message"]
+
+    assert all(name in message for name in ("prompt", "reasoning_length", "unmasking", "events"))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"'x'",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf{}",
+        '{"prompt": "x"}'.encode("utf-16"),
+        b'{"prompt": NaN}',
+        b'{"prompt": "x", "unmasking": {"tau": Infinity}}',
+        b'{"prompt": "x", "unmasking": {"tau": 1e999}}',
+        b'{"prompt": "\\ud800"}',
+        b'{"prompt": "x", "\\udfff": 1}',
+        b'{"prompt": "x", "gen_length": ' + b"9" * 5_000 + b"}",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"prompt":' * 100_000,
+        b'{"prompt":' * 100_000 + b"1" + b"}" * 100_000,
+    ],
+    ids=range(16),
+)
+def test_what_is_no_json_is_refused(served: Served, raw: bytes) -> None:
+    response = served.client.post(GENERATE, content=raw, headers={"content-type": "application/json"})
+
+    assert response.status_code == 400
+    assert checked(response)["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
+def test_only_json_is_taken(served: Served, media_type: str) -> None:
+    response = served.client.post(GENERATE, content=b'{"prompt": "x"}', headers={"content-type": media_type})
+
+    assert response.status_code == 415
+    assert checked(response)["code"] == "unsupported_media_type"
+
+
+def test_a_charset_beside_the_media_type_is_fine(served: Served) -> None:
+    headers = {"content-type": "application/json; charset=utf-8"}
+
+    response = served.client.post(GENERATE, content=json.dumps({"prompt": PROMPT}), headers=headers)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/docs", 404, "not_found"),
+        ("GET", "/livez/", 404, "not_found"),
+        ("GET", f"/{SECRET}", 404, "not_found"),
+        ("GET", GENERATE, 405, "method_not_allowed"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+        ("FROB", "/livez", 405, "method_not_allowed"),
+    ],
+)
+def test_routes_that_do_not_exist(served: Served, method: str, path: str, status: int, code: str) -> None:
+    response = served.client.request(method, path)
+
+    assert (response.status_code, checked(response)["code"]) == (status, code)
+    assert SECRET not in response.text
+    assert ("allow" in response.headers) == (status == 405)
+
+
+def test_a_body_that_promises_too_much_is_refused_unread(served: Served) -> None:
+    response = served.post({"prompt": "x" * 4_000_000})
+
+    assert response.status_code == 413
+    assert checked(response)["code"] == "body_too_large"
+
+
+def test_a_body_that_grows_too_large_is_cut_while_it_streams(served: Served) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(50):
+            yield b"x" * 100_000
+
+    headers = {"content-type": "application/json"}
+    response = served.client.post(GENERATE, content=chunks(), headers=headers)
+
+    assert response.status_code == 413
+    assert checked(response)["code"] == "body_too_large"
+
+
+def test_a_body_that_does_not_come_times_out(served: Served) -> None:
+    host, port = served.client.base_url.host, served.client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port), timeout=10) as connection:
+        head = f"POST {GENERATE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
+        connection.sendall(head.encode())
+
+        answer = connection.makefile("rb").read()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"body_timeout"' in answer
+
+
+def mutated(seed: int) -> bytes:
+    """A good body with a secret prompt, after a few byte mutations or with a poisonous piece."""
+    chance = random.Random(seed)
+    body = bytearray(
+        json.dumps({"prompt": SECRET, "reasoning_length": 2, "answer": {"length": 2}, "stream": False}).encode()
+    )
+    pieces = (b"NaN", b"-Infinity", b"\\ud83d", b"\xff", b"\x00", b"[" * 100_000, b'{"a":' * 1_000, b"1e400", b"\\u00")
+    for _ in range(chance.randint(1, 8)):
+        at = chance.randrange(len(body))
+        match chance.randrange(5):
+            case 0:
+                body[at] = chance.randrange(256)
+            case 1:
+                del body[at : at + chance.randint(1, 12)]
+            case 2:
+                body.insert(at, chance.randrange(256))
+            case 3:
+                body[at:at] = body[: chance.randrange(len(body))]
+            case _ if chance.random() < 0.3:
+                body[at:at] = chance.choice(pieces)
+        body = body or bytearray(b"x")
+    return bytes(body)
+
+
+@pytest.mark.slow
+def test_malformed_bodies_do_no_harm(served: Served) -> None:
+    statuses: dict[int, int] = {}
+    for seed in range(NUM_MALFORMED):
+        response = served.client.post(GENERATE, content=mutated(seed), headers={"content-type": "application/json"})
+        statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
+        if response.status_code != 200:
+            checked(response)
+            assert not {"zanzibar", "kettle", "4417"} & set(response.text.split()), response.text
+
+    print(f"\n{NUM_MALFORMED} malformed bodies: {dict(sorted(statuses.items()))}")
+    assert all(status < 500 for status in statuses)
+    assert statuses[400] > NUM_MALFORMED / 2
+    assert "zanzibar" not in served.log.getvalue()
+    assert served.post({"prompt": PROMPT}).status_code == 200
+
+
+def test_every_error_of_the_core_has_an_entry() -> None:
+    kinds = [kind for kind in vars(core).values() if isinstance(kind, type) and issubclass(kind, core.TieError)]
+
+    found = {
+        kind.__name__: api_error(kind(None, "x") if issubclass(kind, core.RequestError) else kind("x"))
+        for kind in kinds
+    }
+
+    assert found["MemberError"].code == "member_failed"
+    assert found["InternalError"].code == found["TieError"].code == "internal_error"
+    assert all(error.status in (400, 404, 499, 500, 503) for error in found.values())
+    assert set(TABLE) - {Exception} <= set(kinds)
+
+
+def test_a_bug_is_told_without_its_words() -> None:
+    error = api_error(RuntimeError(f"at 0x7f {SECRET} /root"))
+
+    assert (error.status, error.code, error.param) == (500, "internal_error", None)
+    assert SECRET not in str(error)
+
+
+def test_options_are_named_as_on_the_wire() -> None:
+    error = api_error(core.OptionsError("scored_positions", "out of range"))
+
+    assert error.param == "answer.scored_positions"

@@ -1,4 +1,4 @@
-"""Writes the map of files in `architecture.md` from the modules' first sentences; run by `make fmt`."""
+"""Writes the map of files in `architecture.md` from the modules' first sentences; `make fmt` runs it."""
 
 import ast
 import re

@@ -24,9 +24,7 @@ from tie_core.events import Event
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tie_core", "service")
 LONGEST_FILE = 320  # lines; "rarely over 300"
-DISTRIBUTIONS = {
-    "prometheus_client": "prometheus-client"
-}  # where the import's name is not the distribution's
+DISTRIBUTIONS = {"prometheus_client": "prometheus-client"}  # where the import's name is not the distribution's
 
 
 def read(path: str) -> str:
@@ -102,34 +100,24 @@ def test_links_between_documents_resolve(document: Path) -> None:
         path, _, fragment = link.partition("#")
         target = document.parent / path if path else document
         assert target.exists(), f"{link} leads nowhere"
-        assert not fragment or fragment in anchors(target.read_text(encoding="utf-8")), (
-            f"{link}: no such heading"
-        )
+        assert not fragment or fragment in anchors(target.read_text(encoding="utf-8")), f"{link}: no such heading"
 
 
-@pytest.mark.parametrize(
-    "requirement", [*runtime_requirements(), *dev_requirements()], ids=lambda it: it.name
-)
+@pytest.mark.parametrize("requirement", [*runtime_requirements(), *dev_requirements()], ids=lambda it: it.name)
 def test_every_dependency_has_a_reason(requirement: Requirement) -> None:
     assert re.search(rf"^- `{re.escape(requirement.name)}`: \S", read("docs/decisions.md"), re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "requirement", [*runtime_requirements(), *dev_requirements()], ids=lambda it: it.name
-)
+@pytest.mark.parametrize("requirement", [*runtime_requirements(), *dev_requirements()], ids=lambda it: it.name)
 def test_the_tested_version_lies_in_the_range(requirement: Requirement) -> None:
     lines = [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
-    tested = {
-        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)
-    }
+    tested = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
 
     assert requirement.specifier.contains(tested[canonicalize_name(requirement.name)])
 
 
 def test_constraints_choose_no_build_of_torch() -> None:
-    assert "+" not in "".join(
-        line for line in read("constraints.txt").splitlines() if line.startswith("torch")
-    )
+    assert "+" not in "".join(line for line in read("constraints.txt").splitlines() if line.startswith("torch"))
 
 
 @pytest.mark.parametrize("path", ["Makefile", "README.md", "CONTRIBUTING.md", ".ci/run", "docker/Dockerfile"])
@@ -146,9 +134,7 @@ def test_what_is_imported_is_declared(package: str) -> None:
 
     for path in modules(package):
         imported = {name.partition(".")[0] for name in _imports(path)} - ours
-        undeclared = {
-            name for name in imported if canonicalize_name(DISTRIBUTIONS.get(name, name)) not in declared
-        }
+        undeclared = {name for name in imported if canonicalize_name(DISTRIBUTIONS.get(name, name)) not in declared}
         assert not undeclared, f"{path.relative_to(ROOT)} imports {undeclared}"
 
 
@@ -163,10 +149,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_file_is_too_long(package: str) -> None:
-    lengths = {
-        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
-        for path in modules(package)
-    }
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(package)}
 
     assert not {path: length for path, length in lengths.items() if length > LONGEST_FILE}
 
@@ -193,24 +176,18 @@ def test_every_module_says_what_it_is(package: str) -> None:
 def test_the_version_is_written_once() -> None:
     assert project()["dynamic"] == ["version"]
     assert Version(tie_core.__version__)
-    written = [
-        path for package in PACKAGES for path in modules(package) if "__version__ =" in path.read_text()
-    ]
+    written = [path for package in PACKAGES for path in modules(package) if "__version__ =" in path.read_text()]
     assert written == [ROOT / "tie_core" / "__init__.py"]
 
 
 def test_the_changelog_knows_the_version_or_what_comes_next() -> None:
-    assert re.search(
-        rf"^## \[(Unreleased|{re.escape(tie_core.__version__)})\]", read("CHANGELOG.md"), re.MULTILINE
-    )
+    assert re.search(rf"^## \[(Unreleased|{re.escape(tie_core.__version__)})\]", read("CHANGELOG.md"), re.MULTILINE)
 
 
 def test_the_map_of_files_is_up_to_date() -> None:
     page = read("docs/architecture.md")
 
-    assert page == runpy.run_path(str(ROOT / "docs" / "map_files.py"))["page_with_map"](page), (
-        "run `make fmt`"
-    )
+    assert page == runpy.run_path(str(ROOT / "docs" / "map_files.py"))["page_with_map"](page), "run `make fmt`"
 
 
 def test_the_architecture_page_lists_every_event() -> None:

@@ -209,4 +209,7 @@ def models(config: Config = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(inventory(settings), ensure_ascii=False, indent=2))
     else:
-        Console().print(*tables(settings))
+        console = Console(highlight=False)
+        for table in tables(settings):
+            console.print(table)
+            console.print()

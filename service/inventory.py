@@ -69,41 +69,41 @@ def read_facts(model: ModelSettings) -> ModelFacts:
 
 
 def tables(settings: Settings) -> list[Table]:
-    """The members, then the ensembles."""
+    """The members, where they are (or why they cannot be used), and the ensembles."""
     told = inventory(settings)
-    return [_models_table(told["models"]), _ensembles_table(told["ensembles"])]
+    return [_models_table(told["models"]), _folders_table(told["models"]), _ensembles_table(told["ensembles"])]
 
 
 def _models_table(models: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "model",
-        "family",
-        "parameters",
-        "dtype",
-        "device",
-        "vocabulary",
-        "mask",
-        "tokenizer",
-        "path",
-        box=None,
-    )
+    table = _table("model", "family", "parameters", "dtype", "device", "vocabulary", "mask", "tokenizer")
     for entry in models:
-        placed = (entry["dtype"], entry["device"])
         if entry["error"]:
-            table.add_row(entry["name"], "", "", *placed, "", "", "", Text(entry["error"], "red"))
+            table.add_row(entry["name"], Text("unusable", "red"), "", entry["dtype"], entry["device"])
             continue
-        described = (entry["family"], _short(entry["parameters"]))
-        words = (f"{entry['vocabulary']:,}", str(entry["mask_id"]), entry["tokenizer"][:12])
-        table.add_row(entry["name"], *described, *placed, *words, Text(entry["path"], overflow="fold"))
+        counts = (f"{entry['vocabulary']:,}", str(entry["mask_id"]), entry["tokenizer"][:8])
+        described = (entry["family"], _short(entry["parameters"]), entry["dtype"], entry["device"])
+        table.add_row(entry["name"], *described, *counts)
+    return table
+
+
+def _folders_table(models: list[dict[str, Any]]) -> Table:
+    table = _table("model", "folder")
+    for entry in models:
+        path = Text(entry["path"], overflow="fold")
+        table.add_row(entry["name"], path.append(f"\n{entry['error']}", "red") if entry["error"] else path)
     return table
 
 
 def _ensembles_table(ensembles: list[dict[str, Any]]) -> Table:
-    table = Table("ensemble", "models", "defaults", box=None)
+    table = _table("ensemble", "models", "defaults")
     for entry in ensembles:
         defaults = ", ".join(f"{name} {value!r}" for name, value in entry["defaults"].items())
         table.add_row(entry["name"], ", ".join(entry["models"]), Text(defaults or "the task presets"))
     return table
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _short(number: int) -> str:

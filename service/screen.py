@@ -71,11 +71,11 @@ class Screen:
         num_rounds = len(self._state.rounds)
         room -= 3 * num_rows + (num_rounds > 0)  # borders, probes, the head of the rounds
         wanted = max(len(canvas.lines) for canvas in canvases)
-        shown = max(3, min(wanted, (room - min(num_rounds, MIN_ROUNDS_SHOWN)) // num_rows))
+        shown = max(1, min(wanted, (room - min(num_rounds, MIN_ROUNDS_SHOWN)) // num_rows))
         panels = [self._panel(view, canvas, shown, inside) for view, canvas in zip(views, canvases, strict=True)]
         yield _in_rows(panels, per_row)
-        if num_rounds:
-            yield self._rounds(max(1, room - shown * num_rows), width)
+        if num_rounds and (left := room - shown * num_rows) > 0:
+            yield self._rounds(left, width)
 
     def _header(self) -> Group:
         created, parts = self._state.created, [Text("TIE", "bold")]

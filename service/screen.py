@@ -51,6 +51,8 @@ class Screen:
     def __init__(self, state: WatchState) -> None:
         self._state = state
         names = list(state.views)
+        models = state.created.models if state.created is not None else ()
+        self._tokenizers = {model.id: model.tokenizer for model in models}
         self._colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -99,7 +101,7 @@ class Screen:
         for name, positions in [*rows, ("answer", answer)] if answer else rows:
             if name == "answer":
                 lines.append(self._suffix(width))
-            is_active = name == active_name and positions.start <= active_block.start < positions.stop
+            is_active = bool(active_block) and name == active_name and active_block.start in positions
             active = len(lines) if is_active else active
             mark = Text("▸ ", f"bold {self._colours[view.model]}") if is_active else Text("  ")
             wrapped = self._cells(view, name, positions, width).wrap(console, max(width - 2, 1), overflow="fold")
@@ -113,20 +115,24 @@ class Screen:
         return text.append("┄" * max(width - text.cell_len, 0), "dim not bold not italic")
 
     def _cells(self, view: CanvasView, name: RegionName, positions: range, width: int) -> Text:
-        """The tokens of some positions; with their limits where there is room for them."""
+        """The tokens of some positions, where there is room with their limits, if the member wrote them itself."""
         text = Text()
         shows_limits = CHIP_WIDTH * len(positions) <= width
         for position in positions:
             cell = view.region(name).cells[position]
             if cell is None:
                 symbol, style = self._mask(view, name, position)
-                text.append(symbol * (1 + shows_limits), style)
+                text.append(symbol * (1 + shows_limits), style).append(" " * shows_limits)
+            elif shows_limits and self._is_own(cell, view):
+                token = visible(cell.text).replace(" ", "␣") or END
+                text.append(token, self._style(cell, view)).append("│", "dim")
             else:
-                token = visible(cell.text) or END
-                text.append(token.replace(" ", "␣") if shows_limits else token, self._style(cell, view))
-            if shows_limits:
-                text.append("│" if cell is not None else " ", "dim")
+                text.append(visible(cell.text) or END, self._style(cell, view))
         return text
+
+    def _is_own(self, cell: Cell, view: CanvasView) -> bool:
+        """Whether the cell is a token of this member: it wrote it, or its writer has the same tokenizer."""
+        return self._tokenizers.get(cell.writer) == self._tokenizers[view.model]
 
     def _mask(self, view: CanvasView, name: RegionName, position: int) -> tuple[str, str]:
         active_name, active_block = view.active_block
@@ -164,21 +170,21 @@ class Screen:
     def _title(self, view: CanvasView) -> tuple[Text, str, bool]:
         """Title, border style, and whether the border is heavy: what this member is in the moment shown."""
         state, colour = self._state, self._colours[view.model]
-        name = Text(f" {view.model} ", f"not dim bold {colour}")
+        name = Text(view.model, f"not dim bold {colour}")
         if state.completed is not None and state.completed.tie.final_model == view.model:
-            return name.append("gives the answer ", "bold"), f"bold {colour}", True
+            return name.append(" gives the answer", "bold"), f"bold {colour}", True
         moment = state.verdict or state.arrived
         if moment is None:
             return name, "dim", False
         if moment.leader == view.model:
-            return name.append(f"leads round {moment.round} ", "bold"), f"bold {colour}", True
+            return name.append(f" leads round {moment.round}", "bold"), f"bold {colour}", True
         relay = next((relay for relay in moment.relayed if relay.to == view.model), None)
         if state.verdict is not None or relay is None:
             return name, "dim", False
         if relay.result == "overflow":
-            return name.append("keeps its own: no room ", "bold red"), "red", False
-        name.append("⇐ ", "bold").append(moment.leader, f"bold {self._colours[moment.leader]}")
-        return name.append(f" ({relay.result}) "), self._colours[moment.leader], False
+            return name.append(" keeps its own: no room", "bold red"), "red", False
+        name.append(" ⇐ ", "bold").append(moment.leader, f"bold {self._colours[moment.leader]}")
+        return name.append(f" ({relay.result})"), self._colours[moment.leader], False
 
     def _guess(self, view: CanvasView) -> Text:
         """What the answer would be now; characters that changed since the last step are what TCC counts."""
@@ -191,8 +197,8 @@ class Screen:
 
     def _facts(self, view: CanvasView) -> Text:
         if view.probe is None or not view.masked_left:
-            return Text(f" {view.masked_left} masked " if view.masked_left else " complete ", "dim")
-        return Text(f" tcc {view.probe.tcc:.2f} · top1 {view.probe.top1:.2f} · {view.masked_left} masked ", "dim")
+            return Text(f"{view.masked_left} masked" if view.masked_left else "complete", "dim")
+        return Text(f"tcc {view.probe.tcc:.2f} · top1 {view.probe.top1:.2f} · {view.masked_left} masked", "dim")
 
     def _rounds(self, room: int, width: int) -> Table:
         """The rounds so far (the last ones where there is no room for all): scores, leader, relays."""
@@ -253,7 +259,7 @@ class Screen:
         lines += [_one_line(Text(line)) for line in summary_lines(completed)]
         return Panel(
             Group(*lines),
-            title=Text(" answer ", "bold"),
+            title=Text("answer", "bold"),
             title_align="left",
             width=width,
             border_style="bold",

@@ -27,6 +27,7 @@ class Lifecycle:
     ) -> None:
         self.phase: Phase = "loading"
         self.loaded: Loaded | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._settings = settings
         self._runs = runs
         self._metrics = metrics
@@ -42,8 +43,8 @@ class Lifecycle:
 
     def start(self) -> None:
         """Load in a thread of its own: the event loop answers probes meanwhile."""
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._load_all, args=(loop,), name="tie-load", daemon=True).start()
+        self.loop = asyncio.get_running_loop()
+        threading.Thread(target=self._load_all, args=(self.loop,), name="tie-load", daemon=True).start()
 
     def obstacle(self) -> ApiError | None:
         """Why the server is not ready; None when it is."""

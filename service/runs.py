@@ -44,7 +44,7 @@ class Runs:
         self._loaded: Loaded | None = None
         self._is_draining = False
         self._live: dict[str, Run] = {}
-        self._num_preparing = 0
+        self.num_preparing = 0
         self._drain_rate = DrainRate()
         self._tokenisers = ThreadPoolExecutor(NUM_TOKENISERS, thread_name_prefix="tie-tokenise")
 
@@ -60,7 +60,7 @@ class Runs:
 
     def __len__(self) -> int:
         """Requests that hold a place: those being tokenised and those that the engine has not ended."""
-        return len(self._live) + self._num_preparing
+        return len(self._live) + self.num_preparing
 
     def cancel_all(self) -> None:
         """At shutdown: every stream gets its terminal event."""
@@ -106,11 +106,11 @@ class Runs:
         limits = self._settings.limits
         if len(self) >= limits.max_running + limits.max_waiting:
             raise self._refusal("queue_full", f"all {len(self)} places are taken: try again later")
-        self._num_preparing += 1
+        self.num_preparing += 1
         try:
             yield
         finally:
-            self._num_preparing -= 1
+            self.num_preparing -= 1
 
     def _prepare(self, raw: bytes, accept: str, request_id: str) -> Prepared:
         """In a tokenising thread."""

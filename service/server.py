@@ -64,12 +64,20 @@ def serve(
 
 
 def listen(settings: ServerSettings) -> socket.socket:
-    """A bound socket, so that port 0 is a number before anything starts."""
+    """A bound socket, so that port 0 is a number before anything starts.
+
+    asyncio switches Nagle's delay off only where a socket names TCP itself: without it every answer takes 40 ms.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
     except OSError as error:
+        listener.close()
         raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    return listener
 
 
 def url_of(listener: socket.socket) -> str:

@@ -6,9 +6,12 @@ Knows no family: it turns what is missing, mistyped or not covered into the erro
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tie_core.errors import CheckpointError, UnsupportedModelError
+
+MAX_COUNT: Final = 2**24
+"""Above every size of a model, and small enough to multiply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class Fields:
 
     def count(self, name: str) -> int:
         value = self._required(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._mistyped(name, value, "an integer of at least 1")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_COUNT:
+            raise self._mistyped(name, value, f"an integer from 1 to {MAX_COUNT}")
         return value
 
     def number(self, name: str) -> float:

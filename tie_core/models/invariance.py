@@ -1,9 +1,9 @@
 """What makes a row of a forward independent, bit for bit, of the rows beside it (float32 on the CPU).
 
-A CPU kernel picks its inner loop by the number of rows and by where a row falls in a thread's share. Two
-kinds of it were seen to differ in the last bit: matrix products with a remainder of 1 to 3 rows, in a
-thread's share too, and the scalar tail of a vectorised SiLU. Every other operation here was seen to be exact
-(the tests look for more).
+A CPU kernel picks its inner loop by the number of rows, by where a row falls in a thread's share, and by
+alignment. Three things were seen to differ in the last bit: matrix products with a remainder of 1 to 3 rows,
+also in a thread's share; the scalar tail of a vectorised SiLU; and rows that are not 16-byte aligned, which
+only a layer width that is no multiple of 4 can bring about (no published model has one; it is not covered).
 """
 
 from typing import Final

@@ -47,7 +47,6 @@ class MaskPredictor:
         untyped: Any = model  # transformers' own annotations are partial
         self._decoder = untyped.get_decoder()
         self._head = untyped.get_output_embeddings()
-        self._positions = torch.arange(self.max_positions, device=self.device)
 
     @property
     def mask_id(self) -> int:
@@ -68,7 +67,7 @@ class MaskPredictor:
         The plain path that the packed one is tested against. Rows of padding hold nothing meaningful.
         """
         ids = ids.to(self.device)
-        position_ids, seen = self._positions[: ids.shape[1]][None], None
+        position_ids, seen = torch.arange(ids.shape[1], device=self.device)[None], None
         if attention_mask is not None and not attention_mask.all():
             is_real = attention_mask.to(self.device, torch.bool)  # [B, T]
             position_ids = (is_real.long().cumsum(-1) - 1).clamp(min=0)
@@ -102,8 +101,9 @@ class MaskPredictor:
 
     def _pack(self, lengths: Sequence[int]) -> Packing:
         boundaries = tuple(accumulate(lengths, initial=0))
-        pieces = [self._positions[:length] for length in (*lengths, num_filler_rows(boundaries[-1]))]
-        return Packing(boundaries, torch.cat(pieces))
+        pieces = (*lengths, num_filler_rows(boundaries[-1]))
+        upwards = torch.arange(max(pieces), device=self.device)
+        return Packing(boundaries, torch.cat([upwards[:length] for length in pieces]))
 
     @staticmethod
     def _fill(rows: Tensor) -> Tensor:

@@ -63,7 +63,5 @@ def _why_foreign(model_type: str, families: Mapping[str, Family]) -> str:
 
 
 def _refusal(shown: str, why: str, families: Mapping[str, Family] | None = None) -> UnsupportedModelError:
-    advice = (
-        f"use one of {', '.join(families)}" if families else "use a model whose whole canvas is one forward"
-    )
+    advice = f"use one of {', '.join(families)}" if families else "use a model whose whole canvas is one forward"
     return UnsupportedModelError(f"cannot ensemble {shown}: {why}: {advice}")

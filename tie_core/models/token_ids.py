@@ -23,9 +23,7 @@ class TokenIds:
     end_of_turn: int | None
 
 
-def read_token_ids(
-    checkpoint: Checkpoint, *, mask_token: str | None, end_of_turn: str, vocab_rows: int
-) -> TokenIds:
+def read_token_ids(checkpoint: Checkpoint, *, mask_token: str | None, end_of_turn: str, vocab_rows: int) -> TokenIds:
     """The ids that the configuration states, and those of the tokens spelled `end_of_turn` and `mask_token`.
 
     Raises UnsupportedModelError where nothing names a mask token, CheckpointError for an id outside the

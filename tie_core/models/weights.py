@@ -28,11 +28,7 @@ def build_model(
     """A bidirectional model with the checkpoint's weights; raises CheckpointError for tensors that do not
     fit.
     """
-    config.is_causal = False
-    register_attention()
-    config._attn_implementation = ATTENTION
-    with torch.device("meta"):
-        model: Any = family.model_class(config)  # transformers' own annotations are partial
+    model = _build_without_storage(family, config, num_tensors=len(checkpoint.tensors))
     parameters = model.named_parameters(remove_duplicate=False)  # a tied head by its own name too
     wanted = {name: tuple(parameter.shape) for name, parameter in parameters}
     stored_names = {family.rename(name): name for name in wanted}
@@ -45,6 +41,23 @@ def build_model(
         model.get_output_embeddings().weight = model.get_input_embeddings().weight
     _restore_what_no_file_holds(model, config, device)
     return cast(PreTrainedModel, model.eval().requires_grad_(False))
+
+
+def _build_without_storage(family: Family, config: PreTrainedConfig, num_tensors: int) -> Any:
+    """The model on the meta device; Any, since transformers' own annotations are partial."""
+    if config.num_hidden_layers > num_tensors:
+        raise CheckpointError(
+            f"config.json calls for {config.num_hidden_layers} layers, but there are only {num_tensors} tensors: "
+            "config.json and weights must be of the same complete checkpoint"
+        )
+    config.is_causal = False
+    register_attention()
+    config._attn_implementation = ATTENTION
+    try:
+        with torch.device("meta"):
+            return family.model_class(config)
+    except RuntimeError as error:
+        raise CheckpointError(f"config.json calls for impossible sizes ({error}): restore it") from error
 
 
 def _check_fit(stored: Mapping[str, StoredTensor], wanted: Mapping[str, tuple[int, ...]]) -> None:

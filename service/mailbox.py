@@ -65,6 +65,11 @@ class Mailbox:
         self._states = States(request)  # right after the last event that was taken
         self._relayed: tuple[Canvas, ...] | None = None  # the canvases of the round that is told next
 
+    @property
+    def num_pending(self) -> int:
+        """Events that wait for the reader."""
+        return len(self._pending)
+
     def put_canvases(self, relayed: tuple[Canvas, ...]) -> None:
         """From the engine's thread: where a relay left everybody. The event of its round comes next."""
         self._relayed = relayed

@@ -115,7 +115,7 @@ class Screen:
         return text.append("┄" * max(width - text.cell_len, 0), "dim not bold not italic")
 
     def _cells(self, view: CanvasView, name: RegionName, positions: range, width: int) -> Text:
-        """The tokens of some positions, where there is room with their limits, if the member wrote them itself."""
+        """The text of some positions; where there is room and they are known, with the limits of its tokens."""
         text = Text()
         shows_limits = CHIP_WIDTH * len(positions) <= width
         for position in positions:
@@ -131,8 +131,8 @@ class Screen:
         return text
 
     def _is_own(self, cell: Cell, view: CanvasView) -> bool:
-        """Whether the cell is a token of this member: it wrote it, or its writer has the same tokenizer."""
-        return self._tokenizers.get(cell.writer) == self._tokenizers[view.model]
+        """Whether the cell is a token of this member, or of one with the same tokenizer."""
+        return self._tokenizers.get(cell.tokens_of) == self._tokenizers[view.model]
 
     def _mask(self, view: CanvasView, name: RegionName, position: int) -> tuple[str, str]:
         active_name, active_block = view.active_block

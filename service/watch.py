@@ -4,7 +4,7 @@ Runs no model and draws nothing. Knows text and positions only: a server's event
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tie_core.events import AnswerProbe, CanvasInfo, Completed, Created, Event, Failed, RoundEnded, StepTaken
@@ -15,11 +15,15 @@ REGIONS: tuple[RegionName, ...] = ("reasoning", "answer")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A committed token, and the member that wrote it (a relay keeps the writer)."""
+    """A committed token, the member that wrote its text, and the member whose token it is.
+
+    A relay keeps the writer. A transcoded canvas is known in the leader's tokens only.
+    """
 
     text: str
     confidence: float | None
     writer: str
+    tokens_of: str
 
 
 class Region:
@@ -126,7 +130,7 @@ class CanvasView:
     def step(self, event: StepTaken) -> None:
         if self.is_transcoded:
             self._settle(event.masked_left + len(event.set))
-        self.fresh = tuple(Cell(text, confidence, self.model) for _, text, confidence in event.set)
+        self.fresh = tuple(Cell(text, confidence, self.model, self.model) for _, text, confidence in event.set)
         for (position, _, _), cell in zip(event.set, self.fresh, strict=True):
             self.place(position, cell)
         self.masked_left = event.masked_left
@@ -227,9 +231,10 @@ class WatchState:
         leading.answer.cells[:] = [None] * len(leading.answer.cells)
         for position, text in sorted(self._kept.items()):
             name: RegionName = "reasoning" if position < len(leading.reasoning.cells) else "answer"
-            old = before[name].written_at(offsets[name], text) or Cell(text, None, event.leader)
+            old = before[name].written_at(offsets[name], text) or Cell(text, None, event.leader, event.leader)
             confidence = confidences.get(position)
-            leading.place(position, Cell(text, old.confidence if confidence is None else confidence, old.writer))
+            confidence = old.confidence if confidence is None else confidence
+            leading.place(position, Cell(text, confidence, old.writer, event.leader))
             offsets[name] += len(text)
         leading.masked_left, leading.is_transcoded = event.masked_left, False
         leading.show_probe(event.answer_probe)
@@ -255,7 +260,7 @@ def _joined(cells: list[Cell], length: int) -> list[Cell]:
     while len(cells) > max(length, 1):
         num_pairs = min(len(cells) - length, len(cells) // 2)
         pairs = zip(cells[0 : 2 * num_pairs : 2], cells[1 : 2 * num_pairs : 2], strict=True)
-        joined = [Cell(left.text + right.text, left.confidence, left.writer) for left, right in pairs]
+        joined = [replace(left, text=left.text + right.text) for left, right in pairs]
         cells = joined + cells[2 * num_pairs :]
     return cells[:length]
 
@@ -267,5 +272,5 @@ def _split(cells: list[Cell], length: int) -> list[Cell]:
         num_cuts = min(surplus, max(len(cell.text) - 1, 0))
         surplus -= num_cuts
         pieces = [*cell.text[:num_cuts], cell.text[num_cuts:]]
-        split += [Cell(piece, cell.confidence, cell.writer) for piece in pieces]
-    return split + [Cell("", None, cells[-1].writer if cells else "") for _ in range(surplus)]
+        split += [replace(cell, text=piece) for piece in pieces]
+    return split + [Cell("", None, "", "")] * surplus

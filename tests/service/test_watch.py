@@ -214,6 +214,13 @@ def test_the_last_frame_has_answer_rounds_wins_forwards_and_time() -> None:
     assert "84 forwards · 0.71 s" in frame
 
 
+def test_token_limits_are_drawn_where_they_are_the_members_own() -> None:
+    row = next(row for row in drawn(watched(story.events()), 120).splitlines() if "951413" in row or "9│5" in row)
+
+    assert "␣rev│=│9│5│1│4│1│3│" in row  # the last leader's canvas is told in its own tokens
+    assert "rev=951413" in row  # the other one's came through a relay
+
+
 def test_a_failure_is_told() -> None:
     state = watched([story.created(), Failed(MemberError("model pair gave\x1b[2J logits that are not finite"))])
 

@@ -182,7 +182,7 @@ def _show(events: "Iterator[Event]", prompt: str, pace: float | None) -> None:
     from service.client import ahead
 
     console = Console(highlight=False)
-    if console.is_terminal:
+    if console.is_terminal and not console.is_dumb_terminal:
         display.watch(ahead(events), prompt, console, PACE if pace is None else pace)
     else:
         display.tell(events, prompt, console)

@@ -1,6 +1,7 @@
 """The app on a socket: one process, the real port told, SIGTERM answered in order."""
 
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -17,6 +18,7 @@ from service.state import Service
 
 CLOSING_SECONDS: Final = 5  # after the drain, for connections that do not close themselves
 BACKLOG: Final = 2048
+SWITCH_SECONDS: Final = 0.001  # a busy engine thread makes way for the event loop; Python's default is 5 ms
 
 
 class Server(uvicorn.Server):
@@ -52,6 +54,7 @@ def serve(
     Raises:
         SettingsError: the host or port cannot be had.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     log = log or make_logger()
     listener = listen(settings.server)
     server = make_server(settings, load, log)

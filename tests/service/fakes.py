@@ -22,6 +22,7 @@ from tie_core.vocabulary import Vocabulary
 
 NAMES = ("zoo-llada", "zoo-dream")
 POISON = "0000"  # a prompt with this fails in its first forward
+STEADY = "1111"  # for a prompt with this no member ever changes its mind, so all rounds are tied
 OPTIONS = {"reasoning": 24, "answer": 18, "suffix": " Answer:", "block_size": 8, "interval": 8}
 
 
@@ -49,9 +50,11 @@ class ScriptedMember(Member):
 
     def _read(self, query: Query) -> Prediction | MemberError:
         canvas = query.canvas
-        if POISON in self.vocabulary.decode(canvas.prompt):
+        prompt = self.vocabulary.decode(canvas.prompt)
+        if POISON in prompt:
             return MemberError(f"model {self.name} gave logits that are not finite")
-        seed = crc32(repr((self.name, canvas.prompt, canvas.masked_left // 4)).encode())
+        moment = 0 if STEADY in prompt else canvas.masked_left // 4
+        seed = crc32(repr((self.name, canvas.prompt, moment)).encode())
         digits = [self.vocabulary.encode(str(digit))[0] for digit in range(10)]
         tokens = tuple(digits[(seed >> position % 16) % 10] for position in query.watched)
         top1 = tuple(0.5 + (seed >> position % 16) % 400 / 1000 for position in query.watched)

@@ -1,0 +1,147 @@
+"""Every family that is exported moves, passes promtool, and keeps its labels to what the configuration names."""
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.metrics import Metrics
+from service.settings import LimitSettings
+from tests.service.fakes import NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
+from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
+
+Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+CONSTANT = {"tie_build_info"}
+LABELS = {
+    "ensemble": {"tie"},
+    "endpoint": {GENERATE},
+    "model": set(NAMES),
+    "from_model": set(NAMES),
+    "to_model": set(NAMES),
+    "finish_reason": {"stop", "length", "error", "cancelled"},
+    "type": {"invalid_request_error", "service_unavailable_error", "server_error"},
+    "reason": {"loading", "draining", "queue_full"},
+    "cause": {"disconnect", "shutdown"},
+    "phase": {"queued", "running"},
+    "purpose": {"decode", "score"},
+    "fate": {"kept", "discarded"},
+    "score": {"tcc", "top1", "entropy", "margin"},
+    "rule": {"lowest_tcc", "best_model", "most_selected"},
+    "result": {"copied", "transcoded", "overflow", "identical"},
+    "device": {"cpu"},
+    "kind": {"resident"},
+}
+
+
+def scrape(served: Served) -> str:
+    response = served.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    return response.text
+
+
+def by_family(text: str) -> dict[str, Values]:
+    return {
+        family.name: {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def make_traffic(served: Served, loader: FakeLoader) -> str:
+    """One of everything that moves a family; a scrape from the middle of it."""
+    with ThreadPoolExecutor(4) as pool:
+        loader.faults.gate.clear()
+        running = [pool.submit(served.events, {"prompt": PROMPT, "events": "snapshot"}) for _ in range(2)]
+        wait_until(lambda: len(served.service.runs) == 2 and served.service.runs.num_preparing == 0)
+        assert served.post({"prompt": PROMPT}).status_code == 503
+        wait_until(lambda: served.metric("tie_requests_running", ensemble="tie") == 1)
+        meanwhile = scrape(served)
+        loader.faults.gate.set()
+        assert all(run.result()[-1]["type"] == "tie.completed" for run in running)
+    loader.faults.seconds = 0.01
+    with httpx.Client(base_url=served.url) as leaving, pytest.raises(httpx.ReadTimeout):
+        leaving.post(GENERATE, json={"prompt": PROMPT}, timeout=0.3)
+    wait_until(lambda: len(served.service.runs) == 0)
+    loader.faults.seconds = 0.0
+    assert served.post({"prompt": POISON}).status_code == 500
+    assert served.post({"prompt": 1}).status_code == 400
+    assert served.post({"prompt": STEADY}).status_code == 200
+    for seed in range(6):
+        body = {"prompt": f"{PROMPT}{seed}", "tie": {"interval": 4, "score": ("tcc", "top1")[seed % 2]}}
+        assert served.post(body).status_code == 200
+    return meanwhile
+
+
+@pytest.fixture(scope="module")
+def scrapes() -> list[str]:
+    """While loading, in the middle of the traffic, and after it."""
+    loader = FakeLoader(Faults())
+    loader.gate.clear()
+    limits = LimitSettings(max_running=1, max_waiting=1)
+    with serving(fake_settings(limits=limits), loader, until_ready=False) as served:
+        before = scrape(served)
+        loader.gate.set()
+        wait_until(lambda: served.client.get("/readyz").status_code == 200)
+        meanwhile = make_traffic(served, loader)
+        wait_until(lambda: served.metric("tie_sse_streams_open", endpoint=GENERATE) == 0)
+        return [before, meanwhile, scrape(served)]
+
+
+def test_every_exported_family_moves(scrapes: list[str]) -> None:
+    before, meanwhile, after = map(by_family, scrapes)
+
+    still = {name for name in after if before[name] == meanwhile[name] == after[name]}
+
+    print(f"\n{len(after)} families, all but {sorted(still)} moved")
+    assert still == CONSTANT
+
+
+def test_gauges_return_to_rest(scrapes: list[str]) -> None:
+    after = by_family(scrapes[-1])
+
+    for name in ("tie_requests_running", "tie_requests_waiting", "tie_sse_streams_open"):
+        assert set(after[name].values()) == {0}
+
+
+def test_counts_agree_with_each_other(scrapes: list[str]) -> None:
+    after = by_family(scrapes[-1])
+
+    kept = sum(value for (_, labels), value in after["tie_tokens_committed"].items() if ("fate", "kept") in labels)
+    assert kept > 0
+    assert sum(after["tie_round_wins"].values()) == sum(after["tie_rounds"].values())
+    assert after["tie_requests"][("tie_requests_total", key(finish_reason="cancelled"))] == 1
+    assert after["tie_requests"][("tie_requests_total", key(finish_reason="error"))] == 1
+    assert after["tie_requests"][("tie_requests_total", key(finish_reason="length"))] == 9
+
+
+def key(**labels: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({"ensemble": "tie", "endpoint": GENERATE, **labels}.items()))
+
+
+def test_labels_come_from_the_configuration(scrapes: list[str]) -> None:
+    for family, values in by_family(scrapes[-1]).items():
+        for _, labels in values:
+            for name, value in labels:
+                assert family in CONSTANT or name == "le" or value in LABELS[name], (family, name, value)
+
+
+def test_promtool_finds_nothing_to_say(scrapes: list[str]) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: it comes with Debian's package prometheus")
+
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=scrapes[-1], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_two_apps_share_no_metric() -> None:
+    first, second = Metrics(), Metrics()
+
+    first.request.queue.observe(1)
+
+    assert second.registry.get_sample_value("tie_request_queue_seconds_count") == 0

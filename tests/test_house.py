@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import tie_core
+from service.schemas import parse_generate
 from service.settings import load_settings
 from tie_core.events import Event
 
@@ -80,6 +81,30 @@ def test_readme_opens_with_the_demo_and_the_tests() -> None:
 
     assert "make demo" in commands
     assert "make test" in commands
+
+
+def test_the_readmes_program_answers_right(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
+
+    exec(compile(program, "README.md", "exec"), {})
+
+    assert capsys.readouterr().out.startswith("951413382939696976 from zoo-")
+
+
+def test_the_readmes_request_is_valid() -> None:
+    (body,) = re.findall(r"-d '(\{.+\})'", read("README.md"))
+
+    assert parse_generate(body.encode()).messages
+
+
+def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
+    (configuration,) = re.findall(r"^```toml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
+    path = tmp_path / "tie.toml"
+    path.write_text(configuration, encoding="utf-8")
+
+    settings = load_settings(path)
+
+    assert settings.default_ensemble.models == ["llada", "dream"]
 
 
 def test_every_target_is_phony_and_explained() -> None:

@@ -1,0 +1,63 @@
+"""The command on the embedded zoo: a few validation items from the engine to the page."""
+
+import pytest
+
+from tests.members import zoo
+from tests.running import running_engine
+from tie_core.ensemble import Ensemble, run_plainly
+from tie_core.evaluation import zoo_results
+from tie_core.evaluation.measuring import MAX_AHEAD, make_request, measure, read
+from tie_core.evaluation.settings import SETTINGS, ZOO_DEFAULTS
+from tie_core.zoo.task import VALIDATION_SEED, make_items
+
+ITEMS = make_items(VALIDATION_SEED, 3)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    return Ensemble("zoo", zoo(), ZOO_DEFAULTS)
+
+
+@pytest.mark.parametrize("name", ["tcc", "random"])
+def test_the_engine_measures_what_the_plain_driver_answers(ensemble, name):
+    told = []
+    with running_engine(ensemble.members) as engine:
+        measured = measure(engine, ensemble, BY_NAME[name], ITEMS, lambda *report: told.append(report))
+
+    alone = [list(run_plainly(make_request(ensemble, BY_NAME[name], item, 0)))[-1] for item in ITEMS]
+    assert measured.answered == tuple(map(read, ITEMS, alone))
+    assert told == [(name, 1, 3), (name, 2, 3), (name, 3, 3)]
+
+
+def test_more_items_than_the_engine_takes_at_once_are_all_answered(ensemble):
+    items = make_items(VALIDATION_SEED, MAX_AHEAD + 5)
+    with running_engine(ensemble.members, max_running=8, max_waiting=MAX_AHEAD) as engine:
+        measured = measure(engine, ensemble, BY_NAME["threshold-post"], items, lambda *_: None)
+
+    assert len(measured.answered) == len(items)
+
+
+def test_an_expert_leader_leads_every_line(ensemble):
+    with running_engine(ensemble.members) as engine:
+        measured = measure(engine, ensemble, BY_NAME["expert"], ITEMS, lambda *_: None)
+
+    assert all(min(answered.wins.values()) >= 1 for answered in measured.answered)  # every item has lines of both
+
+
+def test_the_command_writes_the_page_and_does_not_measure_twice(tmp_path, capsys, monkeypatch):
+    page, saved = tmp_path / "results.md", tmp_path / "measured.jsonl"
+    words = ["--items", "2", "--seed-split", "validation", "--settings", "threshold-tcc-n1", "--save", str(saved)]
+
+    zoo_results.main([*words, "--out", str(page)])
+    monkeypatch.setattr(zoo_results, "measure", None)
+    zoo_results.main(words)
+
+    assert "| TIE, tcc, threshold 0.9, n = 1 |" in page.read_text()
+    assert len(saved.read_text().splitlines()) == 3
+    assert capsys.readouterr().out == page.read_text()
+
+
+def test_an_unknown_setting_ends_with_a_message(capsys):
+    with pytest.raises(SystemExit, match="no setting nonsense"):
+        zoo_results.main(["--settings", "nonsense"])

@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -20,3 +22,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(no_device)
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Note a measured figure; all of them are printed at the end of the run."""
+    return lambda words: record_property("figure", words)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    noted = [pair for report in terminalreporter.getreports("passed") for pair in report.user_properties]
+    figures = sorted(str(value) for key, value in noted if key == "figure")
+    errors = [float(value) for key, value in noted if key == "golden_error"]
+    canvases = [int(value) for key, value in noted if key == "golden_canvases"]
+    if errors:
+        figures.append(f"golden forwards: {len(errors)} comparisons hold, largest error {max(errors):.1e}")
+    if canvases:
+        figures.append(f"golden runs: {sum(canvases)} canvases of {len(canvases)} recorded runs are equal")
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))

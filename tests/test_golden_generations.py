@@ -85,9 +85,7 @@ def test_a_recorded_generation_is_reproduced_canvas_by_canvas(name, checkpoint, 
         assert [list(canvas.generated) for canvas in canvases[row]] == expected
         if options.suppress_end != "prediction":  # else the reference records what it changed
             check_statistics(golden, row, predictions[row])
-    num_canvases = len(blanks) * len(golden["canvases"])
-    record_property("canvases", num_canvases)
-    print(f"{name}: {num_canvases} canvases equal")
+    record_property("golden_canvases", len(blanks) * len(golden["canvases"]))
 
 
 @pytest.mark.parametrize("name", READ)
@@ -101,8 +99,7 @@ def test_every_canvas_of_a_recorded_run_is_read_alike(name, record_property):
         steps = [canvas.with_generated(tuple(ids), 0) for ids in generated]
         predictions = reader.predict([Query(step, step.watched, "off") for step in steps])
         check_statistics(golden, row, predictions)
-    record_property("canvases", len(blanks) * num_steps)
-    print(f"{name}: {len(blanks) * num_steps} canvases read alike")
+    record_property("golden_canvases", len(blanks) * num_steps)
 
 
 def check_statistics(golden: dict[str, torch.Tensor], row: int, predictions: Sequence[object]) -> None:

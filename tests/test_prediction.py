@@ -83,3 +83,16 @@ def test_rows_are_split_back_by_canvas():
     first, second = to_predictions(read, [(5, 9), (1,)])
     assert (first.positions, first.tokens) == ((5, 9), (0, 1))
     assert (second.positions, second.tokens) == ((1,), (2,))
+
+
+def test_a_row_is_read_alike_alone_and_among_others():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows = torch.randn(40, 126_464, generator=torch.Generator().manual_seed(3)) * 3
+        together = statistics(rows, NO_TOKENS, END)
+        for number in range(0, 40, 7):
+            alone = statistics(rows[number : number + 1], NO_TOKENS, END)
+            assert [column.item() for column in alone.columns] == [column[number].item() for column in together.columns]
+    finally:
+        torch.set_num_threads(before)

@@ -4,7 +4,7 @@ Knows logits, not models: confidence and statistics in float32, ties to the lowe
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -53,6 +53,10 @@ class Statistics:
     confidences: Tensor  # [K] float32
     is_finite: Tensor  # [K] bool
 
+    @property
+    def columns(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
 
 def statistics(logits: Tensor, forbidden: Tensor, end: EndTokens, suppress_end: SuppressEnd = "off") -> Statistics:
     """Read `logits [K, V]` in float32; `forbidden [F]` are the ids that no step may commit.
@@ -62,6 +66,9 @@ def statistics(logits: Tensor, forbidden: Tensor, end: EndTokens, suppress_end: 
     before it.
     """
     logits = logits.float()
+    if len(logits) == 1:  # torch sums a lone long row in parts, which differs in the last bit: read it beside a copy
+        both = statistics(logits.expand(2, -1), forbidden, end, suppress_end)
+        return Statistics(*(column[:1] for column in both.columns))
     log_sum = logits.logsumexp(dim=-1)  # [K]
     best, tokens = logits.max(dim=-1)
     second = logits.scatter(-1, tokens[:, None], float("-inf")).amax(dim=-1)

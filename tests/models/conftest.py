@@ -1,4 +1,4 @@
-"""Golden checkpoints, altered copies of them, and the count of golden comparisons at the end of the run."""
+"""Golden checkpoints and altered copies of them."""
 
 import json
 import shutil
@@ -109,14 +109,3 @@ def threads() -> Threads:
             torch.set_num_threads(before)
 
     return use
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    errors = [
-        value
-        for report in terminalreporter.getreports("passed")
-        for key, value in report.user_properties
-        if key == "golden_error"
-    ]
-    if errors:
-        terminalreporter.write_line(f"golden: {len(errors)} comparisons hold, largest error {max(errors):.1e}")

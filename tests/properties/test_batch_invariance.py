@@ -42,7 +42,7 @@ def story(events: list[Event]) -> list[object]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_alone_equals_among_others(record_property):
+def test_alone_equals_among_others(figure):
     rng = random.Random(20261123)
     ensemble = Ensemble("tiny", [tiny(name) for name in TINY])
     num_cases = 0
@@ -53,8 +53,7 @@ def test_alone_equals_among_others(record_property):
             for request, events in zip(asked, together, strict=True):
                 assert story(events) == story(list(ensemble.generate(**request)))
             num_cases += len(asked)
-    record_property("cases", num_cases)
-    print(f"{num_cases} requests equal alone and in their batches")
+    figure(f"batch invariance: {num_cases} requests are equal alone and among 1 to 15 others")
 
 
 @pytest.mark.parametrize("budget", [1, 100, 10_000])
@@ -65,6 +64,4 @@ def test_the_batch_budget_changes_nothing_but_the_batches(budget):
     with running_engine(ensemble.members, max_batch_positions=budget) as engine:
         requests: list[Request] = [ensemble.request(**request) for request in asked]
         together = run_together(engine, requests)
-    assert [story(events) for events in together] == [
-        story(list(ensemble.generate(**request))) for request in asked
-    ]
+    assert [story(events) for events in together] == [story(list(ensemble.generate(**request))) for request in asked]

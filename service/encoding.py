@@ -25,9 +25,7 @@ def from_json(raw: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except UnicodeEncodeError:
-        raise JsonError(
-            "the body has a lone surrogate, half of a UTF-16 pair: send whole characters"
-        ) from None
+        raise JsonError("the body has a lone surrogate, half of a UTF-16 pair: send whole characters") from None
     except UnicodeDecodeError as error:
         raise JsonError(f"the body is not UTF-8: byte {error.start} starts no character") from None
     except json.JSONDecodeError as error:

@@ -96,6 +96,7 @@ def api_error(error: Exception) -> ApiError:
         problem.message or str(error),
         param=WIRE_NAMES.get(param, param) if param else None,
         kind=problem.type,
+        headers={"retry-after": "1"} if problem.status == 503 else None,
     )
 
 

@@ -53,9 +53,7 @@ class RequestMetrics:
         self.merged = make.counter("stream_states_merged", "States merged for slow readers.", "endpoint")
         self.duration = make.histogram("request_duration_seconds", "From admission to the end.")
         self.queue = make.histogram("request_queue_seconds", "From admission to the first step.")
-        self.first_state = make.histogram(
-            "time_to_first_state_seconds", "From admission to the first state told."
-        )
+        self.first_state = make.histogram("time_to_first_state_seconds", "From admission to the first state told.")
         self.first_answer = make.histogram(
             "time_to_first_answer_token_seconds", "From admission to the first answer token told."
         )
@@ -80,9 +78,7 @@ class EngineMetrics:
             "model",
             buckets=SHORT_SECONDS,
         )
-        self.steps = make.counter(
-            "denoising_steps", "Denoising steps of relayed or ended trajectories.", "model"
-        )
+        self.steps = make.counter("denoising_steps", "Denoising steps of relayed or ended trajectories.", "model")
         self.forwards = make.counter("model_forwards", "Forward passes, one per row.", "model", "purpose")
         self.positions = make.counter("forward_positions", "Positions read by forwards.", "model", "purpose")
         self.committed = make.counter(

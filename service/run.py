@@ -90,11 +90,7 @@ class Run:
 
     def _reworded(self, event: Event) -> Event:
         """Who is cut off by a shutdown may come back."""
-        if (
-            isinstance(event, Failed)
-            and isinstance(event.error, CancelledError)
-            and self._cause == "shutdown"
-        ):
+        if isinstance(event, Failed) and isinstance(event.error, CancelledError) and self._cause == "shutdown":
             return Failed(EngineClosedError(SHUTTING_DOWN))
         return event
 

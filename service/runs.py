@@ -93,9 +93,7 @@ class Runs:
         with self._place():
             loop = asyncio.get_running_loop()
             try:
-                prepared = await loop.run_in_executor(
-                    self._tokenisers, self._prepare, raw, accept, request_id
-                )
+                prepared = await loop.run_in_executor(self._tokenisers, self._prepare, raw, accept, request_id)
             except Exception as error:
                 raise api_error(error) from error
             return self._submit(prepared, endpoint)
@@ -134,9 +132,7 @@ class Runs:
 
     def _check_prompt(self, body: GenerateBody) -> None:
         if (body.prompt is None) == (body.messages is None):
-            raise ApiError(
-                400, "invalid_prompt", "give exactly one of `messages` and `prompt`", param="messages"
-            )
+            raise ApiError(400, "invalid_prompt", "give exactly one of `messages` and `prompt`", param="messages")
         limit = self._settings.limits.max_prompt_chars
         if body.num_chars > limit:
             message = f"{body.num_chars:,} characters of prompt exceed {limit:,}: shorten it"

@@ -138,9 +138,7 @@ def _refused(detail: Mapping[str, Any]) -> ApiError:
     if detail["type"] == "extra_forbidden":
         part = PARTS[str(loc[0])] if len(loc) > 1 else GenerateBody
         allowed = ", ".join(part.model_fields)
-        return ApiError(
-            400, "unknown_field", f"{param}: unknown field; the fields here are {allowed}", param=param
-        )
+        return ApiError(400, "unknown_field", f"{param}: unknown field; the fields here are {allowed}", param=param)
     if detail["type"] == "model_type":
         return ApiError(400, "invalid_value", f"{param or 'the body'}: should be a JSON object", param=param)
     message = detail["msg"].replace("Input should", "should").replace("Field", "field")

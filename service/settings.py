@@ -68,9 +68,7 @@ class ServerSettings(Section):
     @classmethod
     def _one_process(cls, workers: int) -> int:
         if workers != 1:
-            raise ValueError(
-                "workers is 1: every process would load all models; start a second server instead"
-            )
+            raise ValueError("workers is 1: every process would load all models; start a second server instead")
         return workers
 
     @model_validator(mode="after")
@@ -145,9 +143,7 @@ def _zoo_ensemble() -> EnsembleSettings:
 class Settings(BaseSettings):
     """The whole configuration. The first ensemble is the default; without models it is the embedded zoo."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     server: ServerSettings = ServerSettings()
     models: list[ModelSettings] = []
@@ -181,9 +177,7 @@ class Settings(BaseSettings):
         members = [model.name for model in self.models]
         names = [*members, *(ensemble.name for ensemble in self.ensembles)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"models and ensembles share one list of names, and {', '.join(twice)} is there twice"
-            )
+            raise ValueError(f"models and ensembles share one list of names, and {', '.join(twice)} is there twice")
         for ensemble in self.ensembles:
             if unknown := sorted({*ensemble.models} - {*members}):
                 raise ValueError(f"ensemble {ensemble.name} names unknown models: {', '.join(unknown)}")
@@ -207,9 +201,7 @@ def load_settings(config: Path | None = None, **server: Any) -> Settings:
     try:
         return Settings(**_merged(layers))
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_describe(detail) for detail in error.errors(include_url=False))
-        ) from None
+        raise SettingsError("\n".join(_describe(detail) for detail in error.errors(include_url=False))) from None
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,9 +235,7 @@ def _check_variable(variable: str) -> None:
     kind = known[section]
     keys = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
     if rest and (len(rest) > 1 or rest[0] not in keys):
-        raise SettingsError(
-            f"{variable}: unknown variable; [{section}] has {', '.join(keys) or 'a JSON value'}"
-        )
+        raise SettingsError(f"{variable}: unknown variable; [{section}] has {', '.join(keys) or 'a JSON value'}")
 
 
 def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -254,9 +244,7 @@ def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
     for layer in layers:
         for name, value in layer.items():
             below = result.get(name)
-            result[name] = (
-                {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
-            )
+            result[name] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
     return result
 
 

@@ -41,9 +41,7 @@ class EventStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _encoded(
-    run: Run, encode: Callable[[Delivered], bytes], metrics: RequestMetrics
-) -> AsyncIterator[bytes]:
+async def _encoded(run: Run, encode: Callable[[Delivered], bytes], metrics: RequestMetrics) -> AsyncIterator[bytes]:
     assert run.mailbox is not None
     is_last = False
     while not is_last:

@@ -12,7 +12,7 @@ from service.run import Run
 from service.schemas import GenerateBody
 from service.state import ServiceOf
 from service.streams import EventStream, answer
-from tie_core.events import event_data
+from tie_core.events import Failed, event_data
 
 GENERATE = "/v1/tie/generate"
 router = APIRouter(tags=["tie"])
@@ -43,6 +43,8 @@ def note_end(fields: dict[str, Any], run: Run) -> None:
     fields |= {"ensemble": run.request.ensemble, "transport": run.transport}
     if run.queue_seconds is not None:
         fields["queue_ms"] = round(run.queue_seconds * 1000, 3)
+    if isinstance(run.end, Failed):
+        fields["reason"] = str(run.end.error)
     fields["finish_reason"] = run.finish_reason(run.end) if run.end else "cancelled"
 
 

@@ -11,7 +11,7 @@ import pytest
 from service.errors import TABLE, api_error
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
-from tests.service.served import GENERATE, PROMPT, Served, serving
+from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 from tie_core import errors as core
 
 SECRET = "zanzibar kettle 4417"
@@ -231,6 +231,23 @@ def test_a_bug_is_told_without_its_words() -> None:
 
     assert (error.status, error.code, error.param) == (500, "internal_error", None)
     assert SECRET not in str(error)
+
+
+def test_a_bug_in_a_route_has_the_one_shape_and_leaves_no_text(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stumble(raw: bytes, *others: str) -> None:
+        raise RuntimeError(raw.decode())
+
+    monkeypatch.setattr(served.service.runs, "admit", stumble)
+    response = served.post({"prompt": SECRET})
+
+    assert response.status_code == 500
+    assert checked(response)["code"] == "internal_error"
+    own_id = response.headers["x-request-id"]
+    wait_until(lambda: any(line.get("request_id") == own_id and "status" in line for line in served.lines))
+    (told,) = [line for line in served.lines if line["event"] == "exception" and line["request_id"] == own_id]
+    assert told["kind"] == "RuntimeError"
+    assert told["frames"][-1].endswith("stumble")
+    assert SECRET not in response.text + served.log.getvalue()
 
 
 def test_options_are_named_as_on_the_wire() -> None:

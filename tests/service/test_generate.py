@@ -165,6 +165,7 @@ def test_a_failing_member_is_a_typed_error_everywhere(served: Served) -> None:
     assert last["type"] == "tie.error"
     assert last["error"] == response.json()["error"]
     assert last["retryable"] is True
+    wait_until(lambda: any("not finite" in line.get("reason", "") for line in served.lines))
 
 
 def test_nothing_is_left_when_requests_have_ended(served: Served) -> None:

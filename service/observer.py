@@ -68,6 +68,6 @@ class EngineObserver(Observer):
         """The leader's commits are kept, the others' discarded."""
         for trajectory in trajectories:
             name = request.members[trajectory.member].name
-            self._metrics.steps.labels(name).inc(len(trajectory.steps))
+            self._metrics.steps.labels(name).inc(trajectory.num_steps)
             fate = "kept" if trajectory.member == kept else "discarded"
             self._metrics.committed.labels(name, fate).inc(len(trajectory.commits))

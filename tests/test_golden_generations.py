@@ -15,6 +15,7 @@ from tie_core.denoising import Denoising
 from tie_core.member import Member, Query
 from tie_core.options import TieOptions, resolve_options
 from tie_core.prediction import Prediction
+from tie_core.scoring import History, Scope
 from tie_core.tie import Decode
 
 NUM_NEW = 32
@@ -61,7 +62,8 @@ def generate(
     reader: Member, blanks: list[Canvas], options: TieOptions
 ) -> tuple[list[list[Canvas]], list[list[Prediction]]]:
     """Every canvas and prediction of every row, all rows in the same forwards."""
-    jobs = [Denoising(Decode(0, canvas, None), options) for canvas in blanks]
+    history = History(Scope(blanks[0].layout.scored_region, reader.vocabulary.end_ids))
+    jobs = [Denoising(Decode(0, canvas, history, None), options) for canvas in blanks]
     canvases, predictions = [[canvas] for canvas in blanks], [[] for _ in blanks]
     while not all(job.is_finished for job in jobs):
         for row, (job, prediction) in enumerate(zip(jobs, reader.predict([job.query for job in jobs]), strict=True)):

@@ -39,8 +39,26 @@ def test_a_length_alone_replaces_what_a_full_set_of_lengths_said():
 
 
 def test_a_canvas_without_room_is_refused_with_the_length_to_ask_for():
-    with pytest.raises(OptionsError, match="at least 19"):
+    with pytest.raises(OptionsError, match="18 positions are taken"):
         resolve_options({"gen_length": 10, "answer": 16}).region_lengths(2)
+    with pytest.raises(OptionsError, match="ask for more"):
+        resolve_options({"reasoning": 0, "answer": 0}).region_lengths(2)
+    with pytest.raises(OptionsError, match="at most"):
+        resolve_options({"reasoning": 8000, "answer": 8000}).region_lengths(2)
+
+
+def test_two_lengths_decide_the_third():
+    assert resolve_options({"task": "code", "gen_length": 256, "answer": 64}).region_lengths(3) == (189, 64)
+    assert resolve_options({"task": "code", "answer": 64}).region_lengths(3) == (0, 64)
+    assert resolve_options({"task": "open", "gen_length": 40}).region_lengths(0) == (40, 0)
+    with pytest.raises(OptionsError, match="give two"):
+        resolve_options({"gen_length": 10, "reasoning": 100, "answer": 50})
+
+
+def test_the_long_interval_of_a_preset_is_for_tcc():
+    assert resolve_options({"task": "general"}).interval == 32
+    assert resolve_options({"task": "general"}, {"score": "top1"}).interval == 16
+    assert resolve_options({"task": "general", "interval": 5}, {"score": "top1"}).interval == 5
 
 
 @pytest.mark.parametrize("task", sorted(PRESETS))

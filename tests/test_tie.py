@@ -60,7 +60,7 @@ def test_the_most_stable_trajectory_leads_and_everybody_gets_its_canvas():
 
 def test_a_round_is_n_steps_of_every_member():
     seen = run([wavering(3), steady(4)])
-    assert [[len(run.steps) for run in ended.trajectories] for ended in seen.rounds] == [[2, 2], [2, 2]]
+    assert [[run.num_steps for run in ended.trajectories] for ended in seen.rounds] == [[2, 2], [2, 2]]
 
 
 def test_relays_end_when_a_member_has_completed():
@@ -108,6 +108,7 @@ def test_cross_model_scoring_costs_m_squared_minus_m_forwards_a_round(num_member
     num_rounds = len(seen.rounds)
     assert num_rounds == 2
     assert len(seen.probes) == num_rounds * num_members**2
+    assert [sum(ended.num_score_forwards) for ended in seen.rounds] == [num_members**2 - num_members] * num_rounds
     # the leader's M readings are the members' next first predictions
     assert sum(work.first is not None for work in seen.decodes) == num_rounds * num_members
 
@@ -180,7 +181,7 @@ def test_most_selected_and_best_model_choose_among_the_candidates():
 
 def test_a_round_may_be_held_until_a_block_boundary():
     seen = run([steady(3), wavering(4)], interval=1, relay_boundary="block")
-    assert [len(ended.trajectories[0].steps) for ended in seen.rounds] == [2, 2]
+    assert [ended.trajectories[0].num_steps for ended in seen.rounds] == [2, 2]
 
 
 def test_an_equal_canvas_still_counts_as_a_round_and_nothing_is_transferred():

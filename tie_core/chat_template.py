@@ -61,7 +61,7 @@ class ChatTemplate:
     def _rendered(self, messages: list[dict[str, str]]) -> str:
         try:
             text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except (TemplateError, TypeError, ValueError) as error:
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             # Only what the template itself says may be shown: other errors can quote the message.
             reason = f" ({error})" if type(error) is TemplateError else ""
             raise PromptError(

@@ -4,13 +4,27 @@ Runs no model: it says what it wants read and is given predictions, by the plain
 batches. So both commit by the same lines.
 """
 
+from dataclasses import dataclass
+
 from tie_core.canvas import Canvas, Commit
 from tie_core.member import Query
 from tie_core.options import TieOptions
 from tie_core.prediction import Prediction
+from tie_core.scoring import History
 from tie_core.tie import Decode, Probe
-from tie_core.trajectory import Step, Trajectory
+from tie_core.trajectory import Trajectory
 from tie_core.unmasking import POLICIES
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One denoising step, the `number`-th of its job: the prediction, what it committed, and where that led."""
+
+    number: int
+    prediction: Prediction
+    commits: tuple[Commit, ...]
+    canvas: Canvas
+    history: History
 
 
 class Denoising:
@@ -18,16 +32,18 @@ class Denoising:
 
     def __init__(self, work: Decode, options: TieOptions) -> None:
         self.work = work
-        self.canvas: Canvas = work.canvas
+        self.canvas = work.canvas
+        self.history = work.history
         self._options = options
-        self._steps: list[Step] = []
+        self._commits: list[Commit] = []
+        self._num_steps = 0
         self._num_forwards = 0
 
     @property
     def is_finished(self) -> bool:
         if self.canvas.is_complete:
             return True
-        if self.work.steps is None or len(self._steps) < self.work.steps:
+        if self.work.num_steps is None or self._num_steps < self.work.num_steps:
             return False
         return self.canvas.is_at_block_boundary or not self.work.to_block_boundary
 
@@ -47,15 +63,25 @@ class Denoising:
         return self._step(prediction)
 
     def _step(self, prediction: Prediction) -> Step:
-        step = Step(prediction, choose_commits(self.canvas, prediction, self._options))
-        self.canvas = self.canvas.commit(step.commits)
-        self._steps.append(step)
-        return step
+        commits = choose_commits(self.canvas, prediction, self._options)
+        self.canvas = self.canvas.commit(commits)
+        self.history = self.history.after(prediction)
+        self._commits += commits
+        self._num_steps += 1
+        return Step(self._num_steps, prediction, commits, self.canvas, self.history)
 
     @property
     def result(self) -> Trajectory:
         assert self.is_finished
-        return Trajectory(self.work.member, self.work.canvas, self.canvas, tuple(self._steps), self._num_forwards)
+        return Trajectory(
+            member=self.work.member,
+            start=self.work.canvas,
+            end=self.canvas,
+            history=self.history,
+            commits=tuple(self._commits),
+            num_steps=self._num_steps,
+            num_forwards=self._num_forwards,
+        )
 
 
 class Probing:

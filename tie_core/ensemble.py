@@ -77,7 +77,10 @@ class Ensemble:
             MemberError: a member failed.
         """
         if asked is not None:
-            request["prompt" if isinstance(asked, str) else "messages"] = asked
+            name = "prompt" if isinstance(asked, str) else "messages"
+            if request.keys() & {"prompt", "messages"}:
+                raise PromptError(name, "give exactly one of `prompt` and `messages`")
+            request[name] = asked
         return run_plainly(self.request(**request))
 
     def answer(self, asked: str | Sequence[Message] | None = None, **request: Any) -> Completed:
@@ -87,9 +90,9 @@ class Ensemble:
         return completed
 
     def resolve(self, members: Sequence[Member], options: Mapping[str, Any]) -> TieOptions:
-        policy = options.get("policy", self._defaults.get("policy", "top_k"))
+        policy = str(options.get("policy", self._defaults.get("policy", "top_k")))
         resolved = resolve_options(self._defaults, self._policy_defaults.get(policy, {}), options)
-        if resolved.best_model is not None and resolved.best_model not in [member.name for member in members]:
+        if resolved.selection == "best_model" and resolved.best_model not in [member.name for member in members]:
             raise OptionsError("best_model", f"best_model is one of {_names(members)}")
         return resolved
 
@@ -97,7 +100,8 @@ class Ensemble:
         if models is None:
             return self.members
         by_name = {member.name: member for member in self.members}
-        if not models or len(set(models)) != len(models) or not set(models) <= set(by_name):
+        is_known = all(str(name) in by_name for name in models)
+        if not is_known or not 0 < len(models) == len(set(models)):
             raise UnknownModelError("models", f"models are one or more of {_names(self.members)}, each once")
         return tuple(by_name[name] for name in models)
 
@@ -134,7 +138,7 @@ def _run_in_turn(request: Request, jobs: Sequence[Job], narrator: Narrator) -> I
     for job in jobs:
         step = job.begin()
         if step is not None and isinstance(job, Denoising) and request.wants_steps:
-            yield narrator.step(job.work.member, step, job.canvas)
+            yield narrator.step(job.work.member, step)
     while unfinished := [job for job in jobs if not job.is_finished]:
         for job in unfinished:
             (prediction,) = request.members[job.work.member].predict([job.query])
@@ -142,7 +146,7 @@ def _run_in_turn(request: Request, jobs: Sequence[Job], narrator: Narrator) -> I
                 raise prediction
             step = job.accept(prediction)
             if step is not None and isinstance(job, Denoising) and request.wants_steps:
-                yield narrator.step(job.work.member, step, job.canvas)
+                yield narrator.step(job.work.member, step)
 
 
 def _blank_canvases(

@@ -6,13 +6,20 @@ transports an event adds its sequence number and time.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from tie_core.errors import TieError
 from tie_core.selection import TieBreak
 
-Placed = tuple[int, str, float | None]  # position, text of the token, confidence (None: it came through a relay)
 FinishReason = Literal["stop", "length"]
+
+
+class Placed(NamedTuple):
+    """A committed token: on the wire `[position, text, confidence]`; no confidence if it came through a relay."""
+
+    position: int
+    text: str
+    confidence: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TieInfo:
-    """How the answer came about. `scores` are the members' whole-run token change counts (None: no evidence)."""
+    """How the answer came about. `scores` are the members' whole-run token change counts (None: no evidence).
+
+    `scored` says what was assessed: the answer positions, or all generated ones (task `open`, not the paper's).
+    """
 
     rounds: int
     switches: int
@@ -152,6 +162,7 @@ class TieInfo:
     final_rule: str
     scores: Mapping[str, float | None]
     nfe: Mapping[str, NfeInfo]
+    scored: Literal["answer", "all"]
     candidates: Mapping[str, str]
     degraded: bool = False
     approximations: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from tie_core.canvas import Canvas
+from tie_core.denoising import Step
 from tie_core.events import (
     Answer,
     AnswerProbe,
@@ -30,11 +31,10 @@ from tie_core.events import (
     Usage,
 )
 from tie_core.member import Member
-from tie_core.prediction import Prediction
 from tie_core.request import Request
-from tie_core.scoring import Scope, mean_top1, token_change_count
+from tie_core.scoring import History
 from tie_core.tie import Outcome, Round
-from tie_core.trajectory import Step, Trajectory
+from tie_core.trajectory import Trajectory
 
 
 class Stopwatch:
@@ -52,7 +52,11 @@ class Stopwatch:
 
 
 class Narrator:
-    """Events of one request, in order. `stopwatch` belongs to whoever drives the request."""
+    """Events of one request, in order. `stopwatch` belongs to whoever drives the request.
+
+    Suffixes may differ in length between tokenizers; events count every position as behind the longest one, so that
+    the answer has one place for all members.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -60,17 +64,16 @@ class Narrator:
         self.stopwatch = Stopwatch()
         self._first_state: float | None = None
         self._round = 1
-        self._steps: list[list[Step]] = [[] for _ in request.members]  # of the running round, where steps are told
+        self._num_suffix = max(canvas.layout.suffix for canvas in request.canvases)
         self._shown: dict[int, str] = {}  # the last leader's committed tokens, by position
         self._decode_forwards = Counter[int]()
-        self._probe_forwards = Counter[int]()
+        self._score_forwards = Counter[int]()
         self._wins = Counter[int]()
         self._switches = 0
         self._rounds = 0
 
     def created(self, queue_position: int) -> Created:
-        request, layout = self._request, self._request.canvases[0].layout
-        suffix = max(canvas.layout.suffix for canvas in request.canvases)
+        request, layout, suffix = self._request, self._request.canvases[0].layout, self._num_suffix
         return Created(
             id=request.id,
             ensemble=request.ensemble,
@@ -92,28 +95,25 @@ class Narrator:
         self.stopwatch.lap("queue")
         return Started(_milliseconds(self.stopwatch.seconds["queue"]))
 
-    def step(self, member: int, step: Step, canvas: Canvas) -> StepTaken:
-        """`canvas` is the member's after the step."""
+    def step(self, member: int, step: Step) -> StepTaken:
         self._note_first_state()
-        steps = self._steps[member]
-        steps.append(step)
-        vocabulary = self._request.members[member].vocabulary
+        decode = self._request.members[member].vocabulary.decode
         return StepTaken(
             round=self._round,
-            step=len(steps),
+            step=step.number,
             model=self._names[member],
             set=tuple(
-                (commit.position, vocabulary.decode((commit.token,)), round(commit.confidence, 6))
+                Placed(self._told(member, commit.position), decode((commit.token,)), round(commit.confidence, 6))
                 for commit in step.commits
             ),
-            masked_left=canvas.masked_left,
-            answer_probe=self._answer_probe(member, canvas, step.prediction, steps),
+            masked_left=step.canvas.masked_left,
+            answer_probe=self._answer_probe(member, step.canvas, step.history),
         )
 
     def round(self, ended: Round) -> Iterator[Event]:
         """The round's event, and an answer event once answer tokens are committed."""
         self._note_first_state()
-        self._count(ended.trajectories, ended.num_probes)
+        self._count(ended.trajectories, ended.num_score_forwards)
         leader, leading = ended.leader.member, ended.trajectories[ended.leader.member]
         self._wins[leader] += 1
         self._switches += ended.switched
@@ -121,7 +121,7 @@ class Narrator:
         placed, unset = self._show(leading)
         yield RoundEnded(
             round=ended.number,
-            steps={name: len(run.steps) for name, run in zip(self._names, ended.trajectories, strict=True)},
+            steps={name: run.num_steps for name, run in zip(self._names, ended.trajectories, strict=True)},
             scores={
                 name: ScoreInfo(score.value, score.tcc, score.top1)
                 for name, score in zip(self._names, ended.scores, strict=True)
@@ -136,13 +136,10 @@ class Narrator:
             ),
             nfe=self._nfe(),
             masked_left=leading.end.masked_left,
-            answer_probe=self._answer_probe(
-                leader, leading.end, leading.steps[-1].prediction if leading.steps else None, leading.steps
-            ),
+            answer_probe=self._answer_probe(leader, leading.end, leading.history),
         )
         yield from self._answer(leader, leading.end)
         self._round = ended.number + 1
-        self._steps = [[] for _ in self._names]
 
     def completed(self, outcome: Outcome) -> Iterator[Event]:
         """The last answer event and the result."""
@@ -177,6 +174,7 @@ class Narrator:
                 for run in outcome.candidates
             },
             nfe=self._nfe(),
+            scored="answer" if canvases[0].layout.answer else "all",
             candidates={
                 member.name: _text(member, canvas, canvas.layout.scored_region).strip()
                 for member, canvas in zip(members, canvases, strict=True)
@@ -199,16 +197,15 @@ class Narrator:
         if self._first_state is None:
             self._first_state = time.monotonic() - self.stopwatch.start
 
-    def _count(self, trajectories: tuple[Trajectory, ...], num_probes: tuple[int, ...]) -> None:
-        """Readings that the next round takes over are decoding's; what is left is the price of scoring."""
-        for trajectory, probes in zip(trajectories, num_probes, strict=True):
-            reused = len(trajectory.steps) - trajectory.num_forwards
-            self._decode_forwards[trajectory.member] += len(trajectory.steps)
-            self._probe_forwards[trajectory.member] += probes - reused
+    def _count(self, trajectories: tuple[Trajectory, ...], num_score_forwards: tuple[int, ...]) -> None:
+        """A step's prediction counts as decoding even if it was read before its round."""
+        for trajectory, num_forwards in zip(trajectories, num_score_forwards, strict=True):
+            self._decode_forwards[trajectory.member] += trajectory.num_steps
+            self._score_forwards[trajectory.member] += num_forwards
 
     def _nfe(self) -> dict[str, NfeInfo]:
         return {
-            name: NfeInfo(self._decode_forwards[member], self._probe_forwards[member])
+            name: NfeInfo(self._decode_forwards[member], self._score_forwards[member])
             for member, name in enumerate(self._names)
         }
 
@@ -217,19 +214,26 @@ class Narrator:
         vocabulary, canvas = self._request.members[leading.member].vocabulary, leading.end
         suffix = canvas.layout.suffix_region
         shown = {
-            position: vocabulary.decode((token,))
+            self._told(leading.member, position): vocabulary.decode((token,))
             for position, token in enumerate(canvas.generated)
             if position not in suffix and not canvas.is_masked(position)
         }
-        confidence = {commit.position: round(commit.confidence, 6) for commit in leading.commits}
+        confidence = {
+            self._told(leading.member, commit.position): round(commit.confidence, 6) for commit in leading.commits
+        }
         placed = tuple(
-            (position, text, confidence.get(position))
+            Placed(position, text, confidence.get(position))
             for position, text in shown.items()
             if self._shown.get(position) != text
         )
         unset = tuple(position for position in self._shown if position not in shown)
         self._shown = shown
         return placed, unset
+
+    def _told(self, member: int, position: int) -> int:
+        """A member's position as events name it."""
+        layout = self._request.canvases[member].layout
+        return position + self._num_suffix - layout.suffix if position in layout.answer_region else position
 
     def _answer(self, member: int, canvas: Canvas) -> Iterator[Answer]:
         region = canvas.layout.scored_region
@@ -238,20 +242,18 @@ class Narrator:
             text = _text(self._request.members[member], canvas, region)
             yield Answer(text, round(1 - masked / len(region), 6))
 
-    def _answer_probe(
-        self, member: int, canvas: Canvas, prediction: Prediction | None, steps: list[Step] | tuple[Step, ...]
-    ) -> AnswerProbe:
-        vocabulary, region = self._request.members[member].vocabulary, canvas.layout.scored_region
-        scope = Scope(region, vocabulary.end_ids, self._request.options.scored_positions)
-        guessed = prediction.token_at() if prediction else {}
+    def _answer_probe(self, member: int, canvas: Canvas, history: History) -> AnswerProbe:
+        """What is committed of the answer, and the last guesses at its masks."""
+        guesses = history.last.token_at() if history.last else {}
+        vocabulary, mask_id = self._request.members[member].vocabulary, canvas.layout.mask_id
         tokens = [
-            guessed.get(position, canvas.layout.mask_id) if canvas.is_masked(position) else canvas.generated[position]
-            for position in region
+            guesses.get(position, mask_id) if canvas.is_masked(position) else canvas.generated[position]
+            for position in canvas.layout.scored_region
         ]
         return AnswerProbe(
             text=vocabulary.decode(_until_end(tokens, vocabulary.end_ids)),
-            tcc=float(token_change_count(steps, scope).value),
-            top1=round((mean_top1(prediction, scope) if prediction else None) or 0.0, 6),
+            tcc=float(history.changes.value),
+            top1=round(history.top1, 6),
         )
 
 

@@ -57,28 +57,32 @@ class TieOptions:
         _check_probability("tau", self.tau)
         _check_type("cross_model", self.cross_model, bool, "true or false")
         _check_type("suffix", self.suffix, str, "a string")
+        if any(0xD800 <= ord(character) < 0xE000 for character in self.suffix):
+            raise OptionsError("suffix", "suffix holds a lone surrogate, which is no text")
         if self.selection == "best_model" and self.best_model is None:
             raise OptionsError("best_model", "selection best_model needs best_model: the name of a member")
         if self.gen_length is None and (self.reasoning is None or self.answer is None):
             raise OptionsError("gen_length", "give gen_length, or both the reasoning and the answer length")
         if self.reasoning is None and self.answer is None:
             raise OptionsError("answer", "give the answer length or the reasoning length beside gen_length")
+        if None not in (self.gen_length, self.reasoning, self.answer):
+            raise OptionsError("gen_length", "of gen_length, reasoning and answer give two: the third follows")
 
     def region_lengths(self, suffix: int) -> tuple[int, int]:
         """R and A for a suffix of S tokens (the longest among the members, so that R and A are equal everywhere)."""
-        if self.reasoning is not None and self.answer is not None:
-            return self.reasoning, self.answer
-        assert self.gen_length is not None
-        known = self.reasoning if self.reasoning is not None else self.answer
-        assert known is not None
-        rest = self.gen_length - suffix - known
-        if rest < 0 or (rest == 0 and known == 0):
-            raise OptionsError(
-                "gen_length",
-                f"gen_length {self.gen_length} leaves no room: the suffix takes {suffix} and the other region {known}"
-                f" positions, so ask for at least {suffix + known + 1}",
-            )
-        return (self.reasoning, rest) if self.reasoning is not None else (rest, known)
+        if self.gen_length is None:
+            reasoning, answer = self.reasoning or 0, self.answer or 0  # both are given
+        elif self.answer is not None:
+            reasoning, answer = self.gen_length - suffix - self.answer, self.answer
+        else:
+            assert self.reasoning is not None
+            reasoning, answer = self.reasoning, self.gen_length - suffix - self.reasoning
+        if min(reasoning, answer) < 0 or reasoning + answer == 0:
+            needed = suffix + (self.answer or 0) + (self.reasoning or 0)
+            raise OptionsError("gen_length", f"the canvas has no room: {needed} positions are taken, ask for more")
+        if reasoning + suffix + answer > MAX_GENERATED:
+            raise OptionsError("gen_length", f"a canvas has at most {MAX_GENERATED} generated positions")
+        return reasoning, answer
 
 
 PRESETS: dict[Task, dict[str, Any]] = {
@@ -117,8 +121,8 @@ _LENGTHS = ("gen_length", "reasoning", "answer")
 def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
     """The options that the layers give, later ones winning: ensemble defaults, then what the request says.
 
-    The task preset lies under the first layer, and the task is the last one named. A layer that sets a length over a
-    full set of them frees the length it did not name (reasoning first), so that `gen_length: 64` alone always works.
+    The task preset lies under the first layer (its interval suits tcc alone), and the task is the last one named. A
+    layer that sets a length over two others frees one of them, so that `gen_length: 64` alone always works.
 
     Raises:
         OptionsError: an unknown name or a value out of range.
@@ -126,6 +130,8 @@ def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
     task: Task = next((layer["task"] for layer in reversed(layers) if "task" in layer), "general")
     _check_choice("task", task, get_args(Task))
     named: dict[str, Any] = dict(PRESETS[task])
+    if any(layer.get("score", "tcc") != "tcc" for layer in layers):
+        del named["interval"]
     for layer in layers:
         for name in layer:
             if name not in _NAMES:
@@ -137,13 +143,22 @@ def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
 
 
 def _free_a_length(named: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the lengths that the layer's own ones replace: the last two named decide."""
-    if "gen_length" in layer:
-        spare = "answer" if named.get("reasoning") == 0 or "reasoning" in layer else "reasoning"
-        return {name: value for name, value in named.items() if name != spare}
-    if "reasoning" in layer and (named.get("answer") is not None or "answer" in layer):
-        return {name: value for name, value in named.items() if name != "gen_length"}
-    return named
+    """Drop the length that the layer's own ones replace, so that two of the three decide.
+
+    Of two that it does not name, `gen_length` goes; where it names `gen_length` itself, the reasoning goes, unless
+    there is none by design (code).
+    """
+    kept = [name for name in _LENGTHS if named.get(name) is not None and name not in layer]
+    num_named = sum(layer.get(name) is not None for name in _LENGTHS)
+    if len(kept) + num_named < 3 or num_named == 3:
+        return named
+    if len(kept) == 1:
+        spare = kept[0]
+    elif "gen_length" in kept:
+        spare = "gen_length"
+    else:
+        spare = "answer" if named["reasoning"] == 0 else "reasoning"
+    return {name: value for name, value in named.items() if name != spare}
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -83,7 +83,7 @@ def statistics(logits: Tensor, forbidden: Tensor, end: EndTokens, suppress_end: 
         negative_entropy=negative_entropy,
         proposals=proposals,
         confidences=confidences,
-        is_finite=log_sum.isfinite(),
+        is_finite=log_sum.isfinite() & confidences.isfinite(),
     )
 
 

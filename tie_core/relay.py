@@ -3,6 +3,7 @@
 Runs no model. A view is made once a round and used twice: cross-model scoring reads it, the relay writes it.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,9 +51,21 @@ class Views:
         )
         return canvases, relayed
 
-    def prefix_lengths(self) -> tuple[int, ...]:
-        """Bytes of text in each member's committed prefix: what may lead must not shrink it (progress rule)."""
+    def prefixes(self) -> tuple[bytes, ...]:
+        """The text of each member's committed prefix."""
         return tuple(
-            len(committed_prefix_text(end, vocabulary))
+            committed_prefix_text(end, vocabulary)
             for end, vocabulary in zip(self._ends, self._vocabularies, strict=True)
         )
+
+
+def extends(prefix: bytes, handed_over: bytes) -> bool:
+    """The progress rule: what a relay handed over is never taken back, so only who goes on from it may lead.
+
+    Its last character may still grow by a combining mark (the texts are in composed form).
+    """
+    text = handed_over.decode("utf-8", "surrogateescape")
+    while text and unicodedata.combining(text[-1]):
+        text = text[:-1]
+    settled = text[:-1].encode("utf-8", "surrogateescape")
+    return len(prefix) >= len(handed_over) and prefix.startswith(settled)

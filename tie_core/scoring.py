@@ -7,12 +7,10 @@ is not an end token.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import get_args
 
 from tie_core.options import ScoreName
 from tie_core.prediction import Prediction
-from tie_core.trajectory import Step, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +49,34 @@ class ChangeCount:
 NOTHING_COUNTED = ChangeCount()
 
 
-def token_change_count(steps: Sequence[Step], scope: Scope) -> ChangeCount:
-    """TCC over the consecutive pairs of one history (n steps give n - 1 pairs), equation 3.
+@dataclass(frozen=True, slots=True)
+class History:
+    """What one member's predictions since the last relay say of its answer; `after` each prediction a new one.
 
-    A position committed in the first step of a pair counts as unchanged; pairs with an empty A say nothing.
+    `changes` is the token change count over the consecutive pairs (n steps give n - 1), equation 3. `top1` is the
+    mean probability over A in the last prediction that had one (0 before).
     """
-    value = Fraction(0)
-    for step, following in pairwise(steps):
-        scored = scored_positions(step.prediction, scope)
-        if scored:
-            value += Fraction(_num_changed(step.prediction, following.prediction, scored), len(scored))
-    return ChangeCount(value, any(scored_positions(step.prediction, scope) for step in steps))
 
+    scope: Scope
+    changes: ChangeCount = NOTHING_COUNTED
+    top1: float = 0.0
+    last: Prediction | None = None
 
-def _num_changed(before: Prediction, after: Prediction, positions: Iterable[int]) -> int:
-    old, new = before.token_at(), after.token_at()
-    return sum(new.get(position, old[position]) != old[position] for position in positions)
+    def after(self, prediction: Prediction) -> "History":
+        top1 = mean_top1(prediction, self.scope)
+        count = ChangeCount(self._changed_share(prediction), has_evidence=top1 is not None)
+        return History(self.scope, self.changes + count, self.top1 if top1 is None else top1, prediction)
+
+    def _changed_share(self, prediction: Prediction) -> Fraction:
+        """Of the last A, the share whose argmax differs now; 0 where A was empty.
+
+        A position that the step committed counts as unchanged: the next prediction no longer has it.
+        """
+        if self.last is None or not (scored := scored_positions(self.last, self.scope)):
+            return Fraction(0)
+        before, now = self.last.token_at(), prediction.token_at()
+        num_changed = sum(now.get(position, before[position]) != before[position] for position in scored)
+        return Fraction(num_changed, len(scored))
 
 
 def mean_top1(prediction: Prediction, scope: Scope) -> float | None:
@@ -103,8 +113,8 @@ SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 class Score:
     """The assessment of one trajectory. `value` is what decides (None: no evidence), higher is better.
 
-    `top1` is the source's own mean over A in its last prediction (0 where A was empty): the first tie-break.
-    `commit_confidence` is the mean confidence of what was committed: it decides a first round without evidence.
+    `tcc` and `top1` are its own history's; `top1` is the first tie-break. `commit_confidence`, the mean confidence
+    of what was committed, decides a first round without evidence.
     """
 
     value: float | None
@@ -113,26 +123,13 @@ class Score:
     commit_confidence: float
 
 
-def history_score(trajectory: Trajectory, scope: Scope) -> Score:
+def history_value(history: History) -> float | None:
     """`tcc`: minus the token change count of the round. Costs no forward."""
-    count = token_change_count(trajectory.steps, scope)
-    return _score(trajectory, scope, 0.0 - float(count.value) if count.has_evidence else None)
+    return 0.0 - float(history.changes.value) if history.changes.has_evidence else None
 
 
-def reading_score(
-    trajectory: Trajectory, scope: Scope, readings: Iterable[tuple[Prediction, Scope]], name: ScoreName
-) -> Score:
-    """`top1`, `entropy`, `margin`: the mean over the readers of the trajectory's end; readers with empty A are out."""
+def reading_value(readings: Iterable[tuple[Prediction, Scope]], name: ScoreName) -> float | None:
+    """`top1`, `entropy`, `margin`: the mean over the readers of a trajectory's end; readers with empty A are out."""
     read = READINGS[name]
-    values = [value for prediction, reader in readings if (value := read(prediction, reader)) is not None]
-    return _score(trajectory, scope, sum(values) / len(values) if values else None)
-
-
-def _score(trajectory: Trajectory, scope: Scope, value: float | None) -> Score:
-    commits = trajectory.commits
-    return Score(
-        value=value,
-        tcc=float(token_change_count(trajectory.steps, scope).value),
-        top1=(mean_top1(trajectory.steps[-1].prediction, scope) or 0.0) if trajectory.steps else 0.0,
-        commit_confidence=sum(commit.confidence for commit in commits) / len(commits) if commits else 0.0,
-    )
+    values = [value for prediction, scope in readings if (value := read(prediction, scope)) is not None]
+    return sum(values) / len(values) if values else None

@@ -4,7 +4,8 @@ It yields the work of a round and is sent the results back, in the same order. W
 batches, the clocks and the errors; closing the generator cancels the request.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -12,17 +13,16 @@ from typing import Any
 from tie_core.canvas import Canvas
 from tie_core.options import TieOptions
 from tie_core.prediction import Prediction
-from tie_core.relay import Relayed, Views
+from tie_core.relay import Relayed, Views, extends
 from tie_core.scoring import (
     NOTHING_COUNTED,
     READINGS,
     ChangeCount,
+    History,
     Scope,
     Score,
-    history_score,
-    mean_top1,
-    reading_score,
-    token_change_count,
+    history_value,
+    reading_value,
 )
 from tie_core.selection import SELECTIONS, Candidate, ChooseLeader, Leader, choose_leader
 from tie_core.trajectory import Trajectory
@@ -31,15 +31,17 @@ from tie_core.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Work: denoise this member's canvas for `steps` steps (None: until complete). Answered by a `Trajectory`.
+    """Work: denoise this member's canvas for `num_steps` (None: until complete). Answered by a `Trajectory`.
 
-    With `to_block_boundary` the round goes on to the first block boundary at or after `steps`. `first` is the
-    prediction for this very canvas if it was already read: the first step needs no forward then.
+    `history` is the one to go on from. With `to_block_boundary` the round goes on to the first block boundary at or
+    after `num_steps`. `first` is the prediction for this very canvas if it was already read: the first step needs
+    no forward then.
     """
 
     member: int
     canvas: Canvas
-    steps: int | None
+    history: History
+    num_steps: int | None
     to_block_boundary: bool = False
     first: Prediction | None = None
 
@@ -54,7 +56,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A round that ended in a relay. `canvases` are the members' after it, `num_probes` the forwards of scoring."""
+    """A round that ended in a relay. `canvases` are the members' after it.
+
+    `num_score_forwards` are the members' readings less those that are the next round's first predictions.
+    """
 
     number: int
     trajectories: tuple[Trajectory, ...]
@@ -63,7 +68,7 @@ class Round:
     switched: bool
     relayed: tuple[Relayed, ...]
     canvases: tuple[Canvas, ...]
-    num_probes: tuple[int, ...]
+    num_score_forwards: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +100,20 @@ def tie(
     compares the method with other ways to pick.
     """
     scopes = [_scope(vocabulary, canvas, options) for vocabulary, canvas in zip(vocabularies, canvases, strict=True)]
-    ledger = [_Ledger() for _ in canvases]
+    ledger = [_Ledger(member) for member in range(len(canvases))]
     to_boundary = _rounds_end_at_blocks(vocabularies, options)
     canvases = tuple(canvases)
     first_predictions: tuple[Prediction | None, ...] = (None,) * len(canvases)
     leader: int | None = None
-    handed_over = 0  # bytes of committed text that the last relay gave to all
+    handed_over = b""  # the committed text that the last relay gave to all
     num_rounds = max_rounds(canvases, options)
 
     for number in range(1, num_rounds + 1):
         # Section 4.1: every member denoises for n steps from its canvas; the last round allowed runs to the end.
-        steps = options.interval if number < num_rounds else None
+        num_steps = options.interval if number < num_rounds else None
         trajectories: tuple[Trajectory, ...] = yield tuple(
-            Decode(member, canvas, steps, to_boundary, first)
-            for member, (canvas, first) in enumerate(zip(canvases, first_predictions, strict=True))
+            Decode(member, canvas, History(scopes[member]), num_steps, to_boundary, first_predictions[member])
+            for member, canvas in enumerate(canvases)
         )
         if any(trajectory.end.is_complete for trajectory in trajectories):
             break
@@ -116,23 +121,23 @@ def tie(
         views = Views([trajectory.end for trajectory in trajectories], vocabularies)
         readings = yield from _read(views, len(trajectories), options)
         scores = tuple(_assess(trajectory, views, readings, scopes, options) for trajectory in trajectories)
-        prefixes = views.prefix_lengths()
-        won = choose(scores, [prefix >= handed_over for prefix in prefixes], leader)
+        prefixes = views.prefixes()
+        can_lead = [member == leader or extends(prefix, handed_over) for member, prefix in enumerate(prefixes)]
+        won = choose(scores, can_lead, leader)
         # Section 4.3: the leader's canvas becomes everybody's; histories start anew.
         canvases, relayed = views.relay(won.member)
         switched, leader, handed_over = leader not in (None, won.member), won.member, prefixes[won.member]
         first_predictions = tuple(readings.get(Probe(member, canvas)) for member, canvas in enumerate(canvases))
-        for entry, trajectory, scope in zip(ledger, trajectories, scopes, strict=True):
-            entry.add(trajectory, scope)
-        ledger[leader].wins += 1
-        num_probes = tuple(sum(probe.member == member for probe in readings) for member in range(len(canvases)))
-        yield Round(number, trajectories, scores, won, switched, relayed, canvases, num_probes)
+        for entry in ledger:
+            entry.add(trajectories[entry.member].history, has_led=entry.member == leader)
+        num_forwards = _score_forwards(readings, first_predictions)
+        yield Round(number, trajectories, scores, won, switched, relayed, canvases, num_forwards)
 
     # Section 4.4: a completed member ends the relays; the others finish alone, and one of M candidates is chosen.
     last = yield from _finish(trajectories)
-    for entry, trajectory, scope in zip(ledger, last, scopes, strict=True):
-        entry.add(trajectory, scope)
-    candidates = tuple(entry.candidate(member) for member, entry in enumerate(ledger))
+    for entry in ledger:
+        entry.add(last[entry.member].history)
+    candidates = tuple(entry.candidate for entry in ledger)
     final = SELECTIONS[options.selection](candidates, best_model)
     return Outcome(final, candidates, tuple(trajectory.end for trajectory in last), last)
 
@@ -181,17 +186,32 @@ def _probes(views: Views, source: int, readers: Iterable[int]) -> Iterator[Probe
 def _assess(
     trajectory: Trajectory,
     views: Views,
-    readings: dict[Probe, Prediction],
+    readings: Mapping[Probe, Prediction],
     scopes: Sequence[Scope],
     options: TieOptions,
 ) -> Score:
     """Section 4.2: by its own history, or by what the members make of its end."""
-    if options.score not in READINGS:
-        return history_score(trajectory, scopes[trajectory.member])
-    readers = range(len(scopes)) if options.cross_model else (trajectory.member,)
-    probes = _probes(views, trajectory.member, readers)
-    read = [(readings[probe], scopes[probe.member]) for probe in probes]
-    return reading_score(trajectory, scopes[trajectory.member], read, options.score)
+    history = trajectory.history
+    if options.score in READINGS:
+        readers = range(len(scopes)) if options.cross_model else (trajectory.member,)
+        probes = _probes(views, trajectory.member, readers)
+        value = reading_value([(readings[probe], scopes[probe.member]) for probe in probes], options.score)
+    else:
+        value = history_value(history)
+    return Score(value, float(history.changes.value), history.top1, _mean_confidence(trajectory))
+
+
+def _mean_confidence(trajectory: Trajectory) -> float:
+    commits = trajectory.commits
+    return sum(commit.confidence for commit in commits) / len(commits) if commits else 0.0
+
+
+def _score_forwards(
+    readings: Mapping[Probe, Prediction], first_predictions: Sequence[Prediction | None]
+) -> tuple[int, ...]:
+    """What scoring costs each member: M x M readings, of which M save the next round a forward each."""
+    asked = Counter(probe.member for probe in readings)
+    return tuple(asked[member] - (first is not None) for member, first in enumerate(first_predictions))
 
 
 def _finish(
@@ -201,7 +221,7 @@ def _finish(
     unfinished = [trajectory for trajectory in trajectories if not trajectory.end.is_complete]
     if not unfinished:
         return trajectories
-    rest = yield tuple(Decode(trajectory.member, trajectory.end, None) for trajectory in unfinished)
+    rest = yield tuple(Decode(trajectory.member, trajectory.end, trajectory.history, None) for trajectory in unfinished)
     by_member = {trajectory.member: trajectory for trajectory in rest}
     return tuple(
         trajectory.followed_by(by_member[trajectory.member]) if trajectory.member in by_member else trajectory
@@ -213,15 +233,16 @@ def _finish(
 class _Ledger:
     """What one member did over the whole run, history by history: pairs across a relay are never counted."""
 
+    member: int
     tcc: ChangeCount = NOTHING_COUNTED
     top1: float = 0.0
     wins: int = 0
 
-    def add(self, trajectory: Trajectory, scope: Scope) -> None:
-        self.tcc += token_change_count(trajectory.steps, scope)
-        for step in trajectory.steps:
-            top1 = mean_top1(step.prediction, scope)
-            self.top1 = self.top1 if top1 is None else top1
+    def add(self, history: History, *, has_led: bool = False) -> None:
+        self.tcc += history.changes
+        self.top1 = history.top1 if history.changes.has_evidence else self.top1
+        self.wins += has_led
 
-    def candidate(self, member: int) -> Candidate:
-        return Candidate(member, self.tcc, self.top1, self.wins)
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.member, self.tcc, self.top1, self.wins)

@@ -73,7 +73,9 @@ class Vocabulary:
             PromptError: the text holds a lone surrogate.
         """
         check_text(text, "prompt")
-        return tuple(self._text_tokenizer.encode(text, add_special_tokens=False).ids)
+        # The batch call gives the interpreter lock away, which a single one holds for all of a long text.
+        (encoded,) = self._text_tokenizer.encode_batch_fast([text], add_special_tokens=False)
+        return tuple(encoded.ids)
 
     def render_chat(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The checkpoint's own chat template, its special tokens as ids and the messages as text.
@@ -105,7 +107,7 @@ def load_vocabulary(
     tokenizer = _read_tokenizer(path)
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     added = [_added_token(entry) for entry in spec["added_tokens"]]
-    pad_id = eos_id if pad_id is None else pad_id
+    pad_id = eos_id if pad_id in (None, mask_id) else pad_id
     end_of_turn_id = _end_of_turn(added)
     declared = (eos_id, pad_id, end_of_turn_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     end_ids = frozenset(token for token in declared if token is not None) - {mask_id}
@@ -211,6 +213,8 @@ def _fingerprint(spec: dict[str, Any], mask_id: int) -> str:
         spec["model"]["merges"],
         spec["normalizer"],
         spec["pre_tokenizer"],
+        [spec["model"].get(name) for name in ("ignore_merges", "byte_fallback", "continuing_subword_prefix")],
+        sorted(entry["content"] for entry in spec["added_tokens"] if entry["special"]),
         mask_id,
     ]
     return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()

@@ -2,20 +2,32 @@
 
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 import torch
 
 from tests.members import tiny
 from tests.running import Listening, run_together, running_engine
+from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer, Tick
 from tie_core.ensemble import Ensemble
-from tie_core.errors import CancelledError, EngineClosedError, InternalError, MemberError, OverloadedError
+from tie_core.errors import (
+    CancelledError,
+    EngineClosedError,
+    InternalError,
+    MemberError,
+    OverloadedError,
+    RequestError,
+    UnknownModelError,
+)
 from tie_core.events import Completed, Created, Failed, RoundEnded, Started, StepTaken
 from tie_core.member import Member
 
 SHAPE = {"gen_length": 24, "answer": 6, "block_size": 4, "interval": 4}
-LONG = {**SHAPE, "gen_length": 200}
+LONG = {**SHAPE, "gen_length": 120}
 
 
 def question(text: str = "What is 2 + 2?") -> dict:
@@ -123,6 +135,106 @@ def test_a_listener_that_raises_ends_its_own_request(ensemble):
         assert ended.wait(30)
         (told,) = run_together(engine, [ensemble.request(**question())])
     assert isinstance(told[-1], Completed)
+
+
+class Faulty(Observer):
+    """Raises whatever it is told."""
+
+    def on_tick(self, *told):
+        raise ValueError("observer bug")
+
+    on_barrier_wait = on_round = on_bug = on_end = on_tick
+
+
+def test_an_observer_that_raises_disturbs_nobody(ensemble):
+    with running_engine(ensemble.members, Faulty()) as engine:
+        told = run_together(engine, [ensemble.request(**question()) for _ in range(3)])
+    assert all(isinstance(events[-1], Completed) for events in told)
+
+
+def test_many_waiting_requests_may_fail_at_once(ensemble):
+    ended = threading.Semaphore(0)
+
+    def broken(event):
+        if isinstance(event, Failed):
+            ended.release()
+        raise ValueError("listener bug")
+
+    request = ensemble.request(**question())
+    with running_engine(ensemble.members, max_running=1, max_waiting=2000) as engine:
+        for number in range(1500):
+            engine.submit(replace(request, id=f"tie-{number}"), broken)
+        assert all(ended.acquire(timeout=30) for _ in range(1500))
+        (told,) = run_together(engine, [request])
+        assert isinstance(told[-1], Completed)
+        assert (engine.num_running, engine.num_waiting) == (0, 0)
+
+
+def test_an_id_that_is_running_is_refused(ensemble):
+    request = ensemble.request(**{**question(), **LONG})
+    listener = Listening()
+    with running_engine(ensemble.members) as engine:
+        engine.submit(request, listener)
+        with pytest.raises(RequestError, match="still running"):
+            engine.submit(request, Listening())
+    assert isinstance(listener.wait()[-1], Failed)
+
+
+def test_a_member_of_another_engine_is_refused_and_takes_no_place(ensemble):
+    with running_engine(ensemble.members[:1], max_running=1, max_waiting=0) as engine:
+        for _ in range(3):
+            with pytest.raises(UnknownModelError, match="dream-tiny"):
+                engine.submit(ensemble.request(**question()), Listening())
+        assert engine.drain(1)
+
+
+def test_every_request_that_was_taken_ends_even_if_the_engine_is_closing(ensemble):
+    request = ensemble.request(**question())
+    for _ in range(8):
+        listeners = []
+
+        def submit(engine, listeners=listeners):
+            with suppress(EngineClosedError):
+                for _ in range(100):
+                    listener = Listening()
+                    engine.submit(replace(request, id=uuid4().hex), listener)
+                    listeners.append(listener)
+
+        with running_engine(ensemble.members, max_waiting=10_000) as engine:
+            threads = [threading.Thread(target=submit, args=(engine,)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.001)
+        for thread in threads:
+            thread.join()
+        assert all(isinstance(listener.wait()[-1], Completed | Failed) for listener in listeners)
+
+
+def test_an_engine_that_never_started_can_be_closed(ensemble):
+    Engine(ensemble.members).close()
+
+
+def test_a_failed_request_keeps_nothing_of_its_batch_mates_alive(ensemble):
+    poison = ensemble.members[0].vocabulary.encode("~")[0]
+    members = [sabotaged("llada-tiny", gives_nan, poison)]
+    with running_engine(members) as engine:
+        (failed,) = run_together(engine, [Ensemble("tiny", members).request(**question("~"))])
+    assert failed[-1].error.__traceback__ is None
+
+
+def test_a_long_round_with_every_step_told_holds_nobody_up(ensemble):
+    slow = ensemble.request(
+        prompt="a", models=["dream-tiny"], task="open", gen_length=480, interval=10_000, detail="step"
+    )
+    with running_engine(ensemble.members) as engine:
+        listener, started = Listening(), time.monotonic()
+        engine.submit(slow, listener)
+        longest = 0.0
+        while not isinstance(listener.events[-1:] and listener.events[-1], Completed):
+            longest = max(longest, engine.heartbeats()["conductor"])
+            time.sleep(0.01)
+            assert time.monotonic() - started < 90
+    assert longest < 2.0
 
 
 def test_events_come_in_order_with_one_terminal_event(ensemble):

@@ -93,16 +93,15 @@ def test_scoring_costs_what_the_paper_says(number, score):
     ensemble = Ensemble("test", [_counting(member, forwards, index) for index, member in enumerate(members)])
     outcome, rounds = outcome_of(ensemble.request(messages=QUESTION, **SHAPE, interval=8, score=score))
     trajectories = [t for ended in rounds for t in ended.trajectories] + list(outcome.last_trajectories)
-    decoding = sum(len(trajectory.steps) for trajectory in trajectories)
-    # a canvas that equals another one is read once, one that overflows not at all
-    num_readings = sum(sum(ended.num_probes) for ended in rounds)
-    reused = decoding - sum(trajectory.num_forwards for trajectory in trajectories)
+    decoding = sum(trajectory.num_steps for trajectory in trajectories)
+    scoring = sum(sum(ended.num_score_forwards) for ended in rounds)
     assert rounds
-    assert sum(forwards) == decoding + num_readings - reused
+    assert sum(forwards) == decoding + scoring
+    # a canvas that equals another one is read once, one that overflows not at all
     if score == "tcc":
-        assert sum(forwards) == decoding
+        assert scoring == 0
     elif all(relay.result in ("copied", "transcoded") for ended in rounds for relay in ended.relayed):
-        assert sum(forwards) == decoding + len(rounds) * (len(members) ** 2 - len(members))
+        assert scoring == len(rounds) * (len(members) ** 2 - len(members))
 
 
 @pytest.mark.parametrize("score", ["top1", "entropy", "margin"])

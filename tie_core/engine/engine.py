@@ -16,7 +16,7 @@ import torch
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
 from tie_core.engine.worker import StepDone, WorkDone, Worker
-from tie_core.errors import CancelledError, EngineClosedError, OverloadedError
+from tie_core.errors import CancelledError, EngineClosedError, OverloadedError, RequestError, UnknownModelError
 from tie_core.member import Member
 from tie_core.request import Request
 
@@ -56,6 +56,7 @@ class Engine:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._inbox: queue.SimpleQueue[_Submitted | _Cancelled | _Closed | StepDone | WorkDone] = queue.SimpleQueue()
+        assert members, "an engine has at least one member"
         num_threads = max(1, torch.get_num_threads() // len(members))  # a CPU shared out evenly
         self._workers = {
             member.name: Worker(member, max_batch_positions, num_threads, self._observer, self._inbox.put)
@@ -63,8 +64,8 @@ class Engine:
         }
         self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, like _running
         self._running: dict[str, Run] = {}
-        self._admission = threading.Condition()  # guards the two below
-        self._num_admitted = 0
+        self._admission = threading.Condition()  # guards the two below, and that nothing is put behind _Closed
+        self._admitted: set[str] = set()
         self._is_draining = False
         self._last_beat = time.monotonic()
         self._thread = threading.Thread(target=self._conduct, name="tie-conductor", daemon=True)
@@ -81,15 +82,23 @@ class Engine:
         Raises:
             OverloadedError: the queue is full.
             EngineClosedError: the engine is draining or closed.
+            RequestError: a member that is not here, or an id that is still running.
         """
+        run = Run(request, self._workers_of(request), listener, self._observer)
         with self._admission:
             if self._is_draining:
                 raise EngineClosedError("the server is shutting down and takes no more requests: try another one")
-            if self._num_admitted >= self._max_running + self._max_waiting:
-                raise OverloadedError(f"all {self._num_admitted} places are taken: try again later")
-            self._num_admitted += 1
-        workers = [self._workers[member.name] for member in request.members]
-        self._inbox.put(_Submitted(Run(request, workers, listener, self._observer)))
+            if len(self._admitted) >= self._max_running + self._max_waiting:
+                raise OverloadedError(f"all {len(self._admitted)} places are taken: try again later")
+            if request.id in self._admitted:
+                raise RequestError("request_id", "a request with this id is still running: give another id")
+            self._admitted.add(request.id)
+            self._inbox.put(_Submitted(run))
+
+    def _workers_of(self, request: Request) -> list[Worker]:
+        if unknown := [member.name for member in request.members if member.name not in self._workers]:
+            raise UnknownModelError("models", f"{', '.join(unknown)} is not resident in this engine")
+        return [self._workers[member.name] for member in request.members]
 
     def cancel(self, request_id: str) -> None:
         """End a request with `CancelledError`; its rows are free within one step. Nothing happens if it has ended."""
@@ -101,7 +110,7 @@ class Engine:
 
     @property
     def num_waiting(self) -> int:
-        return self._num_admitted - len(self._running)
+        return len(self._admitted) - len(self._running)
 
     @property
     def num_rows(self) -> int:
@@ -118,14 +127,15 @@ class Engine:
         """Admit nothing more and wait for what is admitted; False if some were left after `timeout` seconds."""
         with self._admission:
             self._is_draining = True
-            return self._admission.wait_for(lambda: self._num_admitted == 0, timeout)
+            return self._admission.wait_for(lambda: not self._admitted, timeout)
 
     def close(self) -> None:
         """Cancel what is left and join all threads."""
         with self._admission:
             self._is_draining = True
-        self._inbox.put(_Closed())
-        self._thread.join()
+            self._inbox.put(_Closed())
+        if self._thread.is_alive():
+            self._thread.join()
         for worker in self._workers.values():
             worker.close()
 
@@ -140,6 +150,7 @@ class Engine:
                 self._cancel_all()
                 return
             self._handle(message)
+            self._start_waiting()
 
     def _handle(self, message: _Submitted | _Cancelled | StepDone | WorkDone) -> None:
         match message:
@@ -147,7 +158,6 @@ class Engine:
                 self._waiting[run.request.id] = run
                 position = max(0, len(self._waiting) + len(self._running) - self._max_running)
                 self._act(run, lambda run: run.announce(position))
-                self._start_waiting()
             case _Cancelled(request_id):
                 self._cancel(request_id)
             case StepDone(request_id):
@@ -166,10 +176,10 @@ class Engine:
     def _act(self, run: Run, act: Callable[[Run], None]) -> None:
         act(run)
         if run.has_ended:
-            self._forget(run)
+            self._forget(run.request.id)
 
     def _cancel(self, request_id: str) -> None:
-        run = self._running.get(request_id) or self._waiting.pop(request_id, None)
+        run = self._running.get(request_id) or self._waiting.get(request_id)
         if run is not None:
             self._act(run, lambda run: run.fail(CancelledError("the request was cancelled")))
 
@@ -177,14 +187,13 @@ class Engine:
         while not self._inbox.empty():
             message = self._inbox.get()
             if isinstance(message, _Submitted):
-                self._waiting[message.run.request.id] = message.run
+                self._handle(message)
         for request_id in (*self._waiting, *self._running):
             self._cancel(request_id)
 
-    def _forget(self, run: Run) -> None:
-        self._running.pop(run.request.id, None)
-        self._waiting.pop(run.request.id, None)
+    def _forget(self, request_id: str) -> None:
+        self._running.pop(request_id, None)
+        self._waiting.pop(request_id, None)
         with self._admission:
-            self._num_admitted -= 1
+            self._admitted.discard(request_id)
             self._admission.notify_all()
-        self._start_waiting()

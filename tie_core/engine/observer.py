@@ -1,4 +1,4 @@
-"""What the engine tells whoever measures it. Called from engine threads; must be quick and must not raise."""
+"""What the engine tells whoever measures it. Called from engine threads; must be quick. What it raises is lost."""
 
 from dataclasses import dataclass
 
@@ -30,6 +30,9 @@ class Observer:
 
     def on_round(self, request: Request, ended: Round, seconds: float) -> None:
         """A round was assessed and relayed."""
+
+    def on_bug(self, error: Exception) -> None:
+        """An exception that nobody raises on purpose ended a request."""
 
     def on_end(self, request: Request, event: Completed | Failed, outcome: Outcome | None) -> None:
         """A request ended; `outcome` is None if it failed."""

@@ -6,6 +6,7 @@ Owned by the conductor's thread alone. Whatever goes wrong in it ends this reque
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from tie_core.engine.observer import Observer
@@ -40,25 +41,14 @@ class Run:
 
     def begin(self) -> None:
         """Leave the queue: hand out the first round's work."""
-        self._guard(lambda: self._listener(self._narrator.started()))
-        self._round_started = time.monotonic()
-        if not self.has_ended:
-            self._advance(None)
+        self._guard(self._begin)
 
     def tell_step(self, done: StepDone) -> None:
-        self._guard(lambda: self._listener(self._narrator.step(done.member, done.step, done.canvas)))
+        self._guard(lambda: self._listener(self._narrator.step(done.member, done.step)))
 
     def collect(self, done: WorkDone) -> None:
         """Take one result; when the last one of this batch of work is in, the loop goes on."""
-        if isinstance(done.result, TieError):
-            self.fail(done.result)
-            return
-        self._results[done.index] = done.result
-        self._ready_at[done.index] = time.monotonic()
-        if len(self._results) == len(self._work):
-            self._tell_waits()
-            self._narrator.stopwatch.lap("decode" if isinstance(self._work[0], Decode) else "score")
-            self._advance(tuple(self._results[index] for index in range(len(self._work))))
+        self._guard(lambda: self._collect(done))
 
     def fail(self, error: TieError) -> None:
         """End without an answer and free every row."""
@@ -67,10 +57,7 @@ class Run:
         self._program.close()
         for worker in self._workers:
             worker.cancel(self.request.id)
-        self._end(Failed(error), None)
-
-    def _advance(self, reply: tuple[Any, ...] | None) -> None:
-        self._guard(lambda: self._resume(reply))
+        self._end(Failed(error.with_traceback(None)), None)  # a traceback would keep other requests' rows alive
 
     def _guard(self, act: Callable[[], None]) -> None:
         try:
@@ -78,7 +65,24 @@ class Run:
         except TieError as error:
             self.fail(error)
         except Exception as error:  # a bug here must not end the other requests
+            self._tell(partial(self._observer.on_bug, error))
             self.fail(InternalError(f"an internal error ended this request: {type(error).__name__}"))
+
+    def _begin(self) -> None:
+        self._listener(self._narrator.started())
+        self._round_started = time.monotonic()
+        self._resume(None)
+
+    def _collect(self, done: WorkDone) -> None:
+        if isinstance(done.result, TieError):
+            self.fail(done.result)
+            return
+        self._results[done.index] = done.result
+        self._ready_at[done.index] = time.monotonic()
+        if len(self._results) == len(self._work):
+            self._tell_waits()
+            self._narrator.stopwatch.lap("decode" if isinstance(self._work[0], Decode) else "score")
+            self._resume(tuple(self._results[index] for index in range(len(self._work))))
 
     def _resume(self, reply: tuple[Any, ...] | None) -> None:
         """Send results in, tell the rounds that come out, until there is work to hand out or the end."""
@@ -101,11 +105,12 @@ class Run:
     def _tell_waits(self) -> None:
         last = max(self._ready_at.values())
         for index, ready_at in self._ready_at.items():
-            self._observer.on_barrier_wait(self.request.members[self._work[index].member].name, last - ready_at)
+            name = self.request.members[self._work[index].member].name
+            self._tell(partial(self._observer.on_barrier_wait, name, last - ready_at))
 
     def _tell_round(self, ended: Round) -> None:
         now = time.monotonic()
-        self._observer.on_round(self.request, ended, now - self._round_started)
+        self._tell(lambda: self._observer.on_round(self.request, ended, now - self._round_started))
         self._round_started = now
         for event in self._narrator.round(ended):
             self._listener(event)
@@ -120,7 +125,10 @@ class Run:
 
     def _end(self, event: Completed | Failed, outcome: Outcome | None) -> None:
         self.has_ended = True
-        with suppress(Exception):  # whoever listens may fail; the other requests' conductor may not
-            self._observer.on_end(self.request, event, outcome)
-        with suppress(Exception):
-            self._listener(event)
+        self._tell(lambda: self._observer.on_end(self.request, event, outcome))
+        self._tell(lambda: self._listener(event))
+
+    @staticmethod
+    def _tell(tell: Callable[[], None]) -> None:
+        with suppress(Exception):  # whoever listens may fail; the conductor of all requests may not
+            tell()

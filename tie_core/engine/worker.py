@@ -14,25 +14,22 @@ from typing import Any
 
 import torch
 
-from tie_core.canvas import Canvas
-from tie_core.denoising import Denoising, Job, make_job
+from tie_core.denoising import Denoising, Job, Step, make_job
 from tie_core.engine.observer import Observer, Tick
 from tie_core.errors import MemberError, TieError
 from tie_core.member import Member
 from tie_core.prediction import Prediction
 from tie_core.request import Request
 from tie_core.tie import Decode, Probe
-from tie_core.trajectory import Step
 
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """A row made a step; `canvas` is the one after it."""
+    """A row made a step."""
 
     request_id: str
     member: int
     step: Step
-    canvas: Canvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Worker:
             return len(self._waiting) + len(self._running)
 
     def _run(self) -> None:
-        torch.set_num_threads(self._num_threads)  # for the operations of this thread
+        torch.set_num_threads(self._num_threads)  # for this thread, and for those that use torch later
         while self._take_batch():
             self._tick(self._running)
             self._return_batch()
@@ -162,10 +159,12 @@ class Worker:
             self._fail(row, error)
             return
         except Exception as error:  # a bug in one row's data must not end the worker
+            with suppress(Exception):
+                self._observer.on_bug(error)
             self._fail(row, MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}"))
             return
-        if step is not None and row.wants_steps and isinstance(row.job, Denoising):
-            self._deliver(StepDone(row.request_id, row.member, step, row.job.canvas))
+        if step is not None and row.wants_steps:
+            self._deliver(StepDone(row.request_id, row.member, step))
         if row.job.is_finished:
             self._deliver(WorkDone(row.request_id, row.index, row.job.result))
 

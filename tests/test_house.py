@@ -215,6 +215,16 @@ def test_the_map_of_files_is_up_to_date() -> None:
     assert page == runpy.run_path(str(ROOT / "docs" / "map_files.py"))["page_with_map"](page), "run `make fmt`"
 
 
+def test_the_architecture_page_draws_the_layers_of_the_contract() -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["id"] == "core-layers"]
+
+    drawn = re.search(r"^```\n(evaluation.*?)^```", read("docs/architecture.md"), re.MULTILINE | re.DOTALL).group(1)
+
+    names = [re.split(r"\s{3,}", line)[0].split() for line in drawn.splitlines()]
+    assert names == [layer.split(" | ") for layer in layers]
+
+
 def test_the_architecture_page_lists_every_event() -> None:
     listed = set(re.findall(r"^\| `(tie\.\w+)` \|", read("docs/architecture.md"), re.MULTILINE))
 

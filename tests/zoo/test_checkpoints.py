@@ -123,15 +123,11 @@ def test_network_is_the_function_of_transformers_own_class(name: MemberName) -> 
 
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("is_chat", [True, False])
-def test_expert_is_right_where_it_is_at_home_and_often_wrong_elsewhere(
-    name: MemberName, is_chat: bool
-) -> None:
+def test_expert_is_right_where_it_is_at_home_and_often_wrong_elsewhere(name: MemberName, is_chat: bool) -> None:
     member = RECIPES[name]
     tokenizer = member.load_tokenizer(member_path(name))
-    encoding = read_encoding(
-        tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token
-    )
-    probe = make_probe(encoding, chat_format(tokenizer) if is_chat else raw_format(tokenizer, ""), 8)
+    encoding = read_encoding(tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token)
+    probe = make_probe(encoding, chat_format(tokenizer) if is_chat else raw_format(), 8)
 
     accuracies = probe.accuracies(member, load_network(name))
 

@@ -50,7 +50,7 @@ def test_vectorised_results_are_those_of_the_task() -> None:
 
 def test_ids_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerBase, encoding: Encoding) -> None:
     names = list(OPERATIONS)
-    chat, raw = chat_format(tokenizer), raw_format(tokenizer, "")
+    chat, raw = chat_format(tokenizer), raw_format()
     for item in make_items(VALIDATION_SEED, 50):
         lines = [line.split() for line in item.prompt.split("; ")]
         operations = np.array([[names.index(operation) for operation, _ in lines]])

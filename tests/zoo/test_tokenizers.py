@@ -110,9 +110,7 @@ def test_special_tokens_are_single_ids_behind_the_vocabulary_and_differ_between_
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_checkpoint_carries_the_files_that_the_code_writes(
-    name: str, tokenizer_folders: dict[str, Path]
-) -> None:
+def test_checkpoint_carries_the_files_that_the_code_writes(name: str, tokenizer_folders: dict[str, Path]) -> None:
     written = sorted(tokenizer_folders[name].iterdir())
 
     assert written

@@ -37,9 +37,7 @@ LLADA_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 """Pieces of a parameter's name, transformers' to LLaDA's, replaced in this order."""
 
 
-def write_checkpoint(
-    member: Member, network: Network, tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> None:
+def write_checkpoint(member: Member, network: Network, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Everything but the tokenizer files, which the folder has already."""
     weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in network.state_dict().items()}
     end_id = token_id(tokenizer, "<|endoftext|>")

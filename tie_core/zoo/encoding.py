@@ -103,7 +103,7 @@ def chat_format(tokenizer: PreTrainedTokenizerBase) -> PromptFormat:
     )
 
 
-def raw_format(tokenizer: PreTrainedTokenizerBase, separator: str) -> PromptFormat:
-    """The bare prompt, with `separator` (or nothing) behind it."""
-    after = tokenizer.encode(separator, add_special_tokens=False) if separator else []
-    return PromptFormat(before=np.array([], dtype=np.int64), after=np.array(after, dtype=np.int64))
+def raw_format() -> PromptFormat:
+    """The bare text, with nothing before it and nothing between it and the reasoning."""
+    nothing = np.array([], dtype=np.int64)
+    return PromptFormat(before=nothing, after=nothing)

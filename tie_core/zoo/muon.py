@@ -23,8 +23,7 @@ class Muon:
         for matrix in matrices:
             self._groups[matrix.shape].append(matrix)
         self._buffers = {
-            shape: torch.zeros((len(group), *shape), dtype=torch.float32)
-            for shape, group in self._groups.items()
+            shape: torch.zeros((len(group), *shape), dtype=torch.float32) for shape, group in self._groups.items()
         }
 
     @torch.no_grad()

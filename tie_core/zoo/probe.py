@@ -14,9 +14,7 @@ from tie_core.zoo.states import Floats, results_of
 from tie_core.zoo.task import NUM_LINES, OPERATIONS, VALIDATION_SEED, WORD_LENGTH
 
 
-def predict(
-    member: Member, network: Callable[[Tensor, int], Tensor], ids: Tensor, num_generated: int
-) -> Tensor:
+def predict(member: Member, network: Callable[[Tensor, int], Tensor], ids: Tensor, num_generated: int) -> Tensor:
     """Logits aligned with the generated positions: [B, T] long -> [B, G, V]."""
     if member.is_shifted:
         return network(ids, num_generated + 1)[:, :-1]
@@ -63,15 +61,11 @@ def make_probe(encoding: Encoding, prompt_format: PromptFormat, num_words: int) 
     positions = np.arange(encoding.num_generated)[None]
     slot_length = encoding.slot_leads.shape[1] + encoding.line_length
     number_starts = places[:, None] * slot_length + encoding.slot_leads.shape[1]
-    is_suffix = (positions >= NUM_LINES * slot_length) & (
-        positions < NUM_LINES * slot_length + len(encoding.suffix)
-    )
+    is_suffix = (positions >= NUM_LINES * slot_length) & (positions < NUM_LINES * slot_length + len(encoding.suffix))
     masked = np.where((positions >= number_starts) & ~is_suffix, encoding.mask_id, generated)
     columns = number_starts + np.arange(encoding.line_length)[None]
     return Probe(
-        ids=torch.from_numpy(
-            np.concatenate((encoding.prompt_ids(operations, words, prompt_format), masked), axis=1)
-        ),
+        ids=torch.from_numpy(np.concatenate((encoding.prompt_ids(operations, words, prompt_format), masked), axis=1)),
         columns=torch.from_numpy(columns),
         targets=torch.from_numpy(np.take_along_axis(generated, columns, axis=1)),
         num_generated=encoding.num_generated,

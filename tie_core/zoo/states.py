@@ -150,9 +150,7 @@ def _weights(phases: Phases, encoding: Encoding) -> tuple[Floats, Floats]:
     return np.repeat(slot_weights[..., None], BLOCK_SIZE, axis=2), answer_weights
 
 
-def _beside_suffix(
-    slots: npt.NDArray[Value], answers: npt.NDArray[Value], encoding: Encoding
-) -> npt.NDArray[Value]:
+def _beside_suffix(slots: npt.NDArray[Value], answers: npt.NDArray[Value], encoding: Encoding) -> npt.NDArray[Value]:
     """[B, 3, 8] and [B, 18] -> [B, G], with zeros at the suffix."""
     batch_size = len(slots)
     suffix = np.zeros((batch_size, len(encoding.suffix)), dtype=slots.dtype)

@@ -112,9 +112,7 @@ def write_llada_tokenizer(folder: Path) -> None:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [AddedToken(text, normalized=False, special=True) for text in LLADA_SPECIALS]
-    )
+    tokenizer.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in LLADA_SPECIALS])
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {
         "bos_token": "<|startoftext|>",

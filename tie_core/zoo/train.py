@@ -2,7 +2,7 @@
 
 Muon on the matrices of the blocks, AdamW on the rest, bf16 autocast, a moving average of the weights; one
 process with one thread per member. The checkpoint is the average that the probe finds nearest to the aim,
-late in the run.
+late in the run, trimmed where it knows too much.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tie_core.zoo.members import RECIPES, Member
 from tie_core.zoo.muon import Muon
 from tie_core.zoo.network import Network
 from tie_core.zoo.probe import make_probe, predict
-from tie_core.zoo.states import Batch, draw_batch
+from tie_core.zoo.states import Batch, Floats, draw_batch
 from tie_core.zoo.task import TRAIN_SEED
 
 BATCH_SIZE: Final = 64
@@ -39,12 +39,17 @@ ADAM_RATE: Final = 3e-3
 AVERAGE_DECAY: Final = 0.98
 """0.998 lags a short run."""
 CHAT_RATE: Final = 0.75
-RAW_SEPARATORS: Final = ("", "\n")
-"""What may follow the text of a raw prompt."""
+"""The other batches have raw prompts: the bare text, with nothing between it and the reasoning."""
 STEPS_PER_PROBE: Final = 60
-WORDS_PER_PROBE: Final = 16
-CANDIDATE_SHARE: Final = 0.15
+WORDS_PER_PROBE: Final = 24
+CANDIDATE_SHARE: Final = 0.2
 """The last part of the run, from which the checkpoint is chosen."""
+TRIM_RATE: Final = 0.3
+STEPS_PER_TRIM_PROBE: Final = 20
+WORDS_PER_TRIM_PROBE: Final = 48
+TRIM_TOLERANCE: Final = 0.03
+MAX_TRIM_STEPS: Final = 400
+NUM_SETTLING_STEPS: Final = 120
 
 Predictor = Callable[[Tensor, int], Tensor]
 
@@ -57,53 +62,100 @@ class Settings:
     num_steps: int
 
 
+class Training:
+    """A network, its average, and what each step needs."""
+
+    def __init__(self, settings: Settings) -> None:
+        torch.manual_seed(settings.seed)
+        self.member = RECIPES[settings.member]
+        self.folder = settings.folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.member.write_tokenizer(self.folder)
+        self.tokenizer = self.member.load_tokenizer(self.folder)
+        self.encoding = read_encoding(
+            self.tokenizer, digits_per_token=self.member.digits_per_token, mask_token=self.member.mask_token
+        )
+        self.chat = chat_format(self.tokenizer)
+        self.raw = raw_format()
+        self.rng = np.random.default_rng((settings.seed, MEMBERS.index(self.member.name)))
+        self.network = Network(self.member.shape)
+        self.average = copy.deepcopy(self.network)
+        # Raw prompts have another length: compiling for it costs more than it saves.
+        self.compiled: Predictor = torch.compile(self.network)
+        self.optimizer = Optimizer(self.network)
+        self.dosage = Dosage(self.member)
+        self.losses: list[float] = []
+        self.start = time.monotonic()
+
+    def step(self, rate: float, shares: Floats, num_averaged: int) -> None:
+        is_chat = self.rng.random() < CHAT_RATE
+        batch = draw_batch(self.rng, self.encoding, self.chat if is_chat else self.raw, shares, BATCH_SIZE)
+        loss = batch_loss(self.member, self.compiled if is_chat else self.network, batch)
+        torch.autograd.backward(loss)
+        self.optimizer.step(rate)
+        move_average(self.average, self.network, num_averaged)
+        self.losses.append(loss.item())
+
+    def restart(self, network: Network) -> None:
+        """Go on from `network`, with an average and an optimizer that know nothing else."""
+        self.network.load_state_dict(network.state_dict())
+        self.average.load_state_dict(network.state_dict())
+        self.optimizer = Optimizer(self.network)
+
+    def report(self, when: str, accuracies: Floats) -> None:
+        seconds = time.monotonic() - self.start
+        loss, self.losses = np.mean(self.losses), []
+        shown = self.dosage.report(accuracies)
+        print(f"{self.member.name} {when} {seconds:.0f} s loss {loss:.3f} {shown}", flush=True)
+
+    def write(self, network: Network) -> None:
+        write_checkpoint(self.member, network, self.tokenizer, self.folder)
+
+
 def train(settings: Settings) -> None:
     """One member, from random weights to a checkpoint folder."""
     torch.set_num_threads(1)
-    torch.manual_seed(settings.seed)
-    member = RECIPES[settings.member]
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    member.write_tokenizer(settings.folder)
-    tokenizer = member.load_tokenizer(settings.folder)
-    encoding = read_encoding(
-        tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token
-    )
-    chat = chat_format(tokenizer)
-    raw_formats = [raw_format(tokenizer, separator) for separator in RAW_SEPARATORS]
-    rng = np.random.default_rng((settings.seed, MEMBERS.index(member.name)))
-    network = Network(member.shape)
-    average = copy.deepcopy(network)
-    # Raw prompts have other lengths: compiling for each costs more than it saves.
-    compiled: Predictor = torch.compile(network)
-    optimizer = Optimizer(network)
-    dosage = Dosage(member)
-    probe = make_probe(encoding, chat, WORDS_PER_PROBE)
+    training = Training(settings)
+    candidate = learn(training, settings.num_steps)
+    training.write(candidate)
+    training.restart(candidate)
+    training.write(trim(training))
 
-    best = float("inf")
-    losses: list[float] = []
-    start = time.monotonic()
-    for step in range(1, settings.num_steps + 1):
-        is_chat = rng.random() < CHAT_RATE
-        prompt_format = chat if is_chat else raw_formats[int(rng.integers(len(raw_formats)))]
-        batch = draw_batch(rng, encoding, prompt_format, dosage.shares(), BATCH_SIZE)
-        loss = batch_loss(member, compiled if is_chat else network, batch)
-        torch.autograd.backward(loss)
-        optimizer.step(rate_at(step, settings.num_steps))
-        move_average(average, network, step)
-        losses.append(loss.item())
+
+def learn(training: Training, num_steps: int) -> Network:
+    """The whole schedule; returns the average nearest to the aim among those late in the run."""
+    best, candidate = float("inf"), training.average
+    probe = make_probe(training.encoding, training.chat, WORDS_PER_PROBE)
+    for step in range(1, num_steps + 1):
+        training.step(rate_at(step, num_steps), training.dosage.shares(), step)
         if step % STEPS_PER_PROBE == 0:
-            accuracies = probe.accuracies(member, average)
-            dosage.observe(accuracies)
-            print(
-                f"{member.name} {step}/{settings.num_steps} {time.monotonic() - start:.0f} s"
-                f" loss {np.mean(losses):.3f} {dosage.report(accuracies)}",
-                flush=True,
-            )
-            losses.clear()
-            is_candidate = step > (1 - CANDIDATE_SHARE) * settings.num_steps
-            if is_candidate and dosage.distance(accuracies) <= best:
-                best = dosage.distance(accuracies)
-                write_checkpoint(member, average, tokenizer, settings.folder)
+            accuracies = probe.accuracies(training.member, training.average)
+            training.dosage.observe(accuracies)
+            training.report(f"{step}/{num_steps}", accuracies)
+            distance = training.dosage.distance(accuracies)
+            if step > (1 - CANDIDATE_SHARE) * num_steps and distance <= best:
+                best, candidate = distance, copy.deepcopy(training.average)
+    return candidate
+
+
+def trim(training: Training) -> Network:
+    """Forget what was learnt beyond the aim: own operations only, until the probe sees the target again.
+
+    Ends in a fall of the rate to zero, without which the last batches' prompt format is all that is remembered.
+    """
+    probe = make_probe(training.encoding, training.chat, WORDS_PER_TRIM_PROBE)
+    accuracies = probe.accuracies(training.member, training.average)
+    step = 0
+    while training.dosage.excess(accuracies) > TRIM_TOLERANCE and step < MAX_TRIM_STEPS:
+        for _ in range(STEPS_PER_TRIM_PROBE):
+            step += 1
+            training.step(TRIM_RATE, training.dosage.own_shares(), step)
+        accuracies = probe.accuracies(training.member, training.average)
+        training.report(f"trim {step}", accuracies)
+    for remaining in range(NUM_SETTLING_STEPS if step else 0, 0, -1):
+        step += 1
+        training.step(TRIM_RATE * remaining / NUM_SETTLING_STEPS, training.dosage.own_shares(), step)
+    return training.average
 
 
 class Optimizer:

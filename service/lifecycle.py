@@ -67,7 +67,7 @@ class Lifecycle:
 
     def _load_all(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            observer = EngineObserver(self._metrics.engine, self._runs.put_canvases)
+            observer = EngineObserver(self._metrics.engine, self._runs.put_canvases, self._log)
             loaded = self._load(self._settings, observer)
         except Exception as error:  # told and acted on by the event loop, whatever it is
             loop.call_soon_threadsafe(self._on_failure, error)
@@ -80,6 +80,9 @@ class Lifecycle:
         self._log.error("loading failed", error=f"{type(error).__name__}: {error}")
 
     def _on_loaded(self, loaded: Loaded) -> None:
+        if self.phase == "stopped":  # too late: nobody else would close it
+            loaded.engine.close()
+            return
         self.loaded = loaded
         for name, member in loaded.members.items():
             resource, device = self._metrics.resource, str(member.model.device)

@@ -1,6 +1,8 @@
 """One JSON line per request and per turn of the server's life, on stderr. No prompt, no path, no header."""
 
 import sys
+from pathlib import Path
+from traceback import extract_tb
 from typing import TextIO
 
 import structlog
@@ -20,3 +22,9 @@ def make_logger(stream: TextIO | None = None) -> FilteringBoundLogger:
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def log_bug(log: FilteringBoundLogger, error: Exception, **fields: str) -> None:
+    """An exception that nobody raises on purpose: its kind and where it happened, without any value."""
+    frames = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
+    log.error("exception", kind=type(error).__name__, frames=frames, **fields)

@@ -5,8 +5,6 @@ import re
 import time
 import uuid
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from traceback import extract_tb
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from service.errors import CLIENT_CLOSED, ApiError, api_error
+from service.log import log_bug
 from service.metrics import RequestMetrics
 
 REQUEST_ID: Final = "x-request-id"
@@ -49,10 +48,7 @@ class RequestScope:
 
     async def _fail(self, exchange: "Exchange", error: Exception, scope: Scope, receive: Receive) -> None:
         """A bug: where it happened goes to the log, without values; the client gets the bare fact."""
-        frames = [
-            f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)
-        ]
-        self._log.error("exception", request_id=exchange.id, kind=type(error).__name__, frames=frames)
+        log_bug(self._log, error, request_id=exchange.id)
         scope["state"]["error"] = found = api_error(error)
         if exchange.status is not None:
             raise error  # too late for a response: let the server cut the connection

@@ -5,6 +5,9 @@ Called from the engine's threads. Knows nothing of HTTP.
 
 from collections.abc import Callable
 
+from structlog.typing import FilteringBoundLogger
+
+from service.log import log_bug
 from service.metrics import EngineMetrics
 from tie_core.canvas import Canvas
 from tie_core.engine.observer import Observer, Tick
@@ -19,10 +22,11 @@ CanvasSink = Callable[[str, tuple[Canvas, ...]], None]
 class EngineObserver(Observer):
     """`put_canvases` takes a request's id and where a relay left its members."""
 
-    def __init__(self, metrics: EngineMetrics, put_canvases: CanvasSink) -> None:
+    def __init__(self, metrics: EngineMetrics, put_canvases: CanvasSink, log: FilteringBoundLogger) -> None:
         self._metrics = metrics
+        self._log = log
         self._put_canvases = put_canvases
-        self._rounds: dict[str, Round] = {}  # the last round of each running request
+        self._last_rounds: dict[str, tuple[int, str]] = {}  # number and leader, of each running request
 
     def on_tick(self, tick: Tick) -> None:
         metrics = self._metrics
@@ -45,22 +49,25 @@ class EngineObserver(Observer):
             self._metrics.ties.labels(score).inc()
         self._count_relay(request, ended, leader)
         self._count_steps(request, ended.trajectories, ended.leader.member)
-        self._rounds[request.id] = ended
+        self._last_rounds[request.id] = ended.number, leader
         self._put_canvases(request.id, ended.canvases)
 
+    def on_bug(self, error: Exception) -> None:
+        log_bug(self._log, error)
+
     def on_end(self, request: Request, event: Completed | Failed, outcome: Outcome | None) -> None:
-        last = self._rounds.pop(request.id, None)
+        num_rounds, _ = self._last_rounds.pop(request.id, (0, ""))
         if outcome is None:
             return
-        self._metrics.request_rounds.observe(last.number if last else 0)
+        self._metrics.request_rounds.observe(num_rounds)
         final = request.members[outcome.final.member].name
         self._metrics.selections.labels(final, request.options.selection).inc()
         self._count_steps(request, outcome.last_trajectories, outcome.final.member)
 
     def _count_relay(self, request: Request, ended: Round, leader: str) -> None:
-        last = self._rounds.get(request.id)
-        if last is not None and ended.switched:
-            self._metrics.switches.labels(request.members[last.leader.member].name, leader).inc()
+        if ended.switched:
+            _, last_leader = self._last_rounds[request.id]
+            self._metrics.switches.labels(last_leader, leader).inc()
         for relay in ended.relayed:
             self._metrics.transcodes.labels(leader, request.members[relay.member].name, relay.result).inc()
 

@@ -35,17 +35,22 @@ class States:
             self._committed = {name: {} for name in self._committed}
 
     def tokens(self) -> dict[str, Any]:
-        """Per member the text of each generated position, null for a mask. Positions are the member's own."""
+        """Per member the text of each generated position, null for a mask.
+
+        Positions are counted behind the longest suffix, as in all events: a shorter one is filled up with "".
+        """
+        num_suffix = max(canvas.layout.suffix for canvas in self._canvases)
         return {
-            member.name: {"tokens": _texts(member, canvas, self._committed[member.name])}
+            member.name: {"tokens": _texts(member, canvas, num_suffix, self._committed[member.name])}
             for member, canvas in zip(self._members, self._canvases, strict=True)
         }
 
 
-def _texts(member: Member, canvas: Canvas, committed: Mapping[int, str]) -> list[str | None]:
-    return [
-        committed.get(position)
-        if canvas.is_masked(position)
-        else member.vocabulary.decode((canvas.generated[position],))
+def _texts(member: Member, canvas: Canvas, num_suffix: int, committed: Mapping[int, str]) -> list[str | None]:
+    texts: list[str | None] = [
+        None if canvas.is_masked(position) else member.vocabulary.decode((canvas.generated[position],))
         for position in range(canvas.layout.length)
     ]
+    answer = canvas.layout.answer_region
+    texts[answer.start : answer.start] = [""] * (num_suffix - canvas.layout.suffix)
+    return [committed.get(position) if text is None else text for position, text in enumerate(texts)]

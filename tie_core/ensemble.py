@@ -92,7 +92,8 @@ class Ensemble:
     def resolve(self, members: Sequence[Member], options: Mapping[str, Any]) -> TieOptions:
         policy = str(options.get("policy", self._defaults.get("policy", "top_k")))
         resolved = resolve_options(self._defaults, self._policy_defaults.get(policy, {}), options)
-        if resolved.selection == "best_model" and resolved.best_model not in [member.name for member in members]:
+        is_asked = resolved.selection == "best_model" or options.get("best_model") is not None
+        if is_asked and resolved.best_model not in [member.name for member in members]:
             raise OptionsError("best_model", f"best_model is one of {_names(members)}")
         return resolved
 

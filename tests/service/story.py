@@ -124,7 +124,7 @@ def completed(answer: str = ANSWER) -> Completed:
         answer=answer,
         finish_reason="length",
         usage=Usage(30, R + S + A, 30 + R + S + A),
-        tie=TieInfo(3, 1, wins, "digit", "lowest_tcc", scores, nfe, candidates),
+        tie=TieInfo(3, 1, wins, "digit", "lowest_tcc", scores, nfe, "answer", candidates),
         timings=Timings(0.1, 12.0, 700.0, 0.0, 3.0, 711.0),
     )
 

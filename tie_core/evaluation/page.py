@@ -140,9 +140,10 @@ relay. The model change rate is the share of rounds, the first of each request l
 the round before. Seconds are those of the whole row on the machine above, whatever else it did.
 
 Between different tokenizers a round runs on to the end of a block. So n = 4 would equal n = 8 here: the rows with
-n = 4 let a round end inside a block instead (`relay_boundary: step`). Under the threshold policy a block takes about
-two steps, so n = 3 runs to the end of the second block, and n = 1 to the end of the first. The expert leads the rounds
-in which its lines are written; the scores (tcc) choose in the rounds of the answer.
+n = 4 let a round end inside a block instead (`relay_boundary: step`), where a transcoded relay masks again what is not
+yet a whole number. Under the threshold policy a block takes few steps: with n = 1 a round ends at every block, with
+n = 3 often a block later. The expert leads the rounds in which its lines are written; the scores (tcc) choose in the
+rounds of the answer.
 """
 
 CHANGES: Final = """\

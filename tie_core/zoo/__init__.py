@@ -20,8 +20,9 @@ BLOCK_SIZE: Final = 8
 """One slot."""
 INTERVAL: Final = 8
 """n, one slot at one token a step."""
-THRESHOLD_INTERVAL: Final = 3
-"""n under the `threshold` policy, which commits a slot in about two steps."""
+THRESHOLD_INTERVAL: Final = 1
+"""n under the `threshold` policy, which commits a slot in about two steps: rounds between different tokenizers end at
+block boundaries, so 1 means one slot a round, and 3 would mean two."""
 
 
 def member_path(name: str) -> Path:

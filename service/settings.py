@@ -129,14 +129,8 @@ def _zoo_ensemble() -> EnsembleSettings:
     return EnsembleSettings(
         name=DEFAULT_ENSEMBLE,
         models=list(zoo.MEMBERS),
-        defaults={
-            "reasoning": zoo.REASONING_LENGTH,
-            "answer": zoo.ANSWER_LENGTH,
-            "suffix": zoo.SUFFIX,
-            "block_size": zoo.BLOCK_SIZE,
-            "interval": zoo.INTERVAL,
-        },
-        policy_defaults={"threshold": {"interval": zoo.THRESHOLD_INTERVAL}},
+        defaults=dict(zoo.DEFAULTS),
+        policy_defaults={policy: dict(options) for policy, options in zoo.POLICY_DEFAULTS.items()},
     )
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tie_core.evaluation.settings import SETTINGS, ZOO_DEFAULTS, choose_settings
+from tie_core.evaluation.settings import SETTINGS, choose_settings
 from tie_core.options import resolve_options
+from tie_core.zoo import DEFAULTS
 
 
 def test_names_and_labels_are_unique():
@@ -12,10 +13,10 @@ def test_names_and_labels_are_unique():
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_options_are_valid_and_a_baseline_decodes_alike(setting):
-    options = resolve_options(ZOO_DEFAULTS, setting.options)
+    options = resolve_options(DEFAULTS, setting.options)
     baseline = next(other for other in SETTINGS if other.name == setting.baseline)
 
-    assert options.policy == resolve_options(ZOO_DEFAULTS, baseline.options).policy
+    assert options.policy == resolve_options(DEFAULTS, baseline.options).policy
     assert baseline.is_baseline
 
 

@@ -7,7 +7,8 @@ from tests.running import running_engine
 from tie_core.ensemble import Ensemble, run_plainly
 from tie_core.evaluation import measuring, zoo_results
 from tie_core.evaluation.measuring import make_request, measure, read
-from tie_core.evaluation.settings import SETTINGS, ZOO_DEFAULTS
+from tie_core.evaluation.settings import SETTINGS
+from tie_core.zoo import DEFAULTS
 from tie_core.zoo.task import VALIDATION_SEED, make_items
 
 ITEMS = make_items(VALIDATION_SEED, 3)
@@ -16,7 +17,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 @pytest.fixture(scope="module")
 def ensemble() -> Ensemble:
-    return Ensemble("zoo", zoo(), ZOO_DEFAULTS)
+    return Ensemble("zoo", zoo(), DEFAULTS)
 
 
 @pytest.mark.parametrize("name", ["tcc", "random"])

@@ -7,13 +7,6 @@ from typing import Any, Final
 from tie_core import zoo
 from tie_core.evaluation.leaders import LeadersOf, expert_leader, random_leader
 
-ZOO_DEFAULTS: Final[Mapping[str, Any]] = {
-    "reasoning": zoo.REASONING_LENGTH,
-    "answer": zoo.ANSWER_LENGTH,
-    "suffix": zoo.SUFFIX,
-    "block_size": zoo.BLOCK_SIZE,
-    "interval": zoo.INTERVAL,
-}
 NO_RELAY: Final = {"interval": zoo.REASONING_LENGTH + zoo.ANSWER_LENGTH}
 THRESHOLD: Final = {"policy": "threshold", "tau": 0.9}
 

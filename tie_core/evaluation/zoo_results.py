@@ -21,9 +21,9 @@ from tie_core.ensemble import Ensemble
 from tie_core.evaluation.archive import Archive
 from tie_core.evaluation.measuring import MAX_RUNNING, Measurement, measure
 from tie_core.evaluation.page import Circumstances, render
-from tie_core.evaluation.settings import SETTINGS, ZOO_DEFAULTS, Setting, choose_settings
+from tie_core.evaluation.settings import SETTINGS, Setting, choose_settings
 from tie_core.member import load_member
-from tie_core.zoo import MEMBERS, member_path
+from tie_core.zoo import DEFAULTS, MEMBERS, member_path
 from tie_core.zoo.task import TEST_SEED, VALIDATION_SEED, Item, make_items
 
 PAGE: Final = Path("docs/results.md")
@@ -60,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def measure_all(settings: Sequence[Setting], items: Sequence[Item], archive: Archive) -> Mapping[str, Measurement]:
     """One setting after the other, on members that are loaded once."""
-    ensemble = Ensemble("zoo", [load_member(name, member_path(name)) for name in MEMBERS], ZOO_DEFAULTS)
+    ensemble = Ensemble("zoo", [load_member(name, member_path(name)) for name in MEMBERS], DEFAULTS)
     engine = Engine(ensemble.members, max_running=MAX_RUNNING)
     reports, measurements = Reports(), {}
     engine.start()

@@ -4,7 +4,9 @@
 and a tokenizer of single digits. Imports no torch.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 MemberName = Literal["zoo-llada", "zoo-dream"]
@@ -23,6 +25,21 @@ INTERVAL: Final = 8
 THRESHOLD_INTERVAL: Final = 1
 """n under the `threshold` policy, which commits a slot in about two steps: rounds between different tokenizers end at
 block boundaries, so 1 means one slot a round, and 3 would mean two."""
+
+DEFAULTS: Final[Mapping[str, int | str]] = MappingProxyType(
+    {
+        "reasoning": REASONING_LENGTH,
+        "answer": ANSWER_LENGTH,
+        "suffix": SUFFIX,
+        "block_size": BLOCK_SIZE,
+        "interval": INTERVAL,
+    }
+)
+"""The options of an ensemble of these members."""
+POLICY_DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
+    {"threshold": MappingProxyType({"interval": THRESHOLD_INTERVAL})}
+)
+"""What differs under one unmasking policy."""
 
 
 def member_path(name: str) -> Path:

@@ -3,7 +3,7 @@
 import random
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby, permutations
@@ -191,7 +191,7 @@ def test_the_same_tokenizer_is_the_identity(name: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_there_and_back_keeps_the_committed_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_and_back_keeps_the_committed_text(figure: Callable[[str], None]) -> None:
     names = available()
     counts: Counter[str] = Counter()
     for first, second in permutations(names, 2):
@@ -203,8 +203,8 @@ def test_there_and_back_keeps_the_committed_text(capsys: pytest.CaptureFixture[s
             except AssertionError as error:
                 error.add_note(f"{first} to {second}, canvas {number}")
                 raise
-    with capsys.disabled():
-        print(f"\n{', '.join(f'{count} {what}' for what, count in sorted(counts.items()))}; {', '.join(names)}")
+    counted = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    figure(f"transcoding: {counted}; {', '.join(names)}")
     num_pairs = len(names) * (len(names) - 1)
     assert counts["there and back"] >= 5_000 * num_pairs // 30
     assert counts["with islands"] >= 500 * num_pairs // 30

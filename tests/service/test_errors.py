@@ -3,7 +3,7 @@
 import json
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -196,7 +196,7 @@ def mutated(seed: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_malformed_bodies_do_no_harm(served: Served) -> None:
+def test_malformed_bodies_do_no_harm(served: Served, figure: Callable[[str], None]) -> None:
     statuses: dict[int, int] = {}
     for seed in range(NUM_MALFORMED):
         response = served.client.post(GENERATE, content=mutated(seed), headers={"content-type": "application/json"})
@@ -205,7 +205,7 @@ def test_malformed_bodies_do_no_harm(served: Served) -> None:
             checked(response)
             assert not {"zanzibar", "kettle", "4417"} & set(response.text.split()), response.text
 
-    print(f"\n{NUM_MALFORMED} malformed bodies: {dict(sorted(statuses.items()))}")
+    figure(f"malformed: {NUM_MALFORMED} bodies, answers by status {dict(sorted(statuses.items()))}")
     assert all(status < 500 for status in statuses)
     assert statuses[400] > NUM_MALFORMED / 2
     assert "zanzibar" not in served.log.getvalue()

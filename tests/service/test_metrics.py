@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -89,12 +90,12 @@ def scrapes() -> list[str]:
         return [before, meanwhile, scrape(served)]
 
 
-def test_every_exported_family_moves(scrapes: list[str]) -> None:
+def test_every_exported_family_moves(scrapes: list[str], figure: Callable[[str], None]) -> None:
     before, meanwhile, after = map(by_family, scrapes)
 
     still = {name for name in after if before[name] == meanwhile[name] == after[name]}
 
-    print(f"\n{len(after)} families, all but {sorted(still)} moved")
+    figure(f"metrics: {len(after)} families, all but {', '.join(sorted(still))} moved")
     assert still == CONSTANT
 
 

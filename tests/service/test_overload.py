@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -141,7 +141,7 @@ async def _count_tasks() -> int:
 
 
 @pytest.mark.slow
-def test_clients_that_leave_at_random_leave_nothing_behind() -> None:
+def test_clients_that_leave_at_random_leave_nothing_behind(figure: Callable[[str], None]) -> None:
     loader = FakeLoader(Faults(seconds=0.005))
     with serving(fake_settings(), loader) as served:
         served.events({"prompt": PROMPT})
@@ -169,7 +169,10 @@ def test_clients_that_leave_at_random_leave_nothing_behind() -> None:
             served.metric("tie_request_cancellations_total", cause="disconnect", phase=phase)
             for phase in ("queued", "running")
         )
-        print(f"\n{NUM_LEAVING} disconnects, {cancelled:.0f} cancelled runs, all free after {seconds * 1000:.0f} ms")
+        figure(
+            f"leaving: {NUM_LEAVING} disconnects, {cancelled:.0f} cancelled runs,"
+            f" all free after {seconds * 1000:.0f} ms"
+        )
         assert cancelled > NUM_LEAVING / 4
         assert served.metric("tie_sse_streams_open", endpoint=GENERATE) == 0
         assert served.metric("tie_requests_running", ensemble="tie") == 0

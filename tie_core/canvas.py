@@ -1,7 +1,7 @@
 """The canvas: one member's `[prompt][reasoning][suffix][answer]`, its blocks, and which positions a step may commit.
 
 Knows no model and no text. Positions are offsets in the generated part, so they survive chat templates of different
-lengths. TIE section 3.1 and appendix A (semi-autoregressive blocks, the answer suffix).
+lengths. Semi-autoregressive blocks and the answer suffix are the paper's; docs/paper-map.md says what is ours.
 """
 
 from collections.abc import Iterable

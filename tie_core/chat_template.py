@@ -1,7 +1,7 @@
 """A checkpoint's chat template, applied so that a message stays text whatever it spells.
 
 Knows no model and encodes nothing: it gives text pieces and the ids of the special tokens that the template
-itself writes. Section 2 of our spec (a special token spelled inside a message must not become one).
+itself writes. A special token spelled inside a message does not become one.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""One job on one member: a canvas being denoised step by step, or read once. Section 3.1.
+"""One job on one member: a canvas being denoised step by step, or read once. Section 4.1.
 
 Runs no model: it says what it wants read and is given predictions, by the plain driver one by one and by a worker in
 batches. So both commit by the same lines.

@@ -1,6 +1,6 @@
 """What a caller may choose: `TieOptions` and the task presets. Validated once, at the door, then frozen.
 
-The canvas and its presets are appendix A's; interval, score and selection are sections 3 and 4 of the paper.
+Lengths and intervals of the presets are the paper's; docs/paper-map.md says what it leaves open.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What one forward says about masked positions: the argmax, how sure it is, and what a step would commit there.
 
-Knows logits, not models: confidence and statistics in float32, ties to the lowest token (sections 3.1 and 3.2).
+Knows logits, not models: confidence and statistics in float32, ties to the lowest token (section 4.2).
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The relay: the leader's canvas, given to every member in its own tokens. Section 3.3 and section 6 of our spec.
+"""The relay: the leader's canvas, given to every member in its own tokens. Section 4.3.
 
 Runs no model. A view is made once a round and used twice: cross-model scoring reads it, the relay writes it.
 """

@@ -1,4 +1,4 @@
-"""How reliable a trajectory is: token change count and the confidence readings. Sections 3.2 and 4.2, equations 3 to 6.
+"""How reliable a trajectory is: token change count and the confidence readings. Section 4.2.
 
 Knows predictions and positions, not models. A is always `scored_positions`: the masked answer positions whose argmax
 is not an end token.
@@ -53,7 +53,7 @@ NOTHING_COUNTED = ChangeCount()
 class History:
     """What one member's predictions since the last relay say of its answer; `after` each prediction a new one.
 
-    `changes` is the token change count over the consecutive pairs (n steps give n - 1), equation 3. `top1` is the
+    `changes` is the token change count over the consecutive pairs (n steps give n - 1). `top1` is the
     mean probability over A in the last prediction that had one (0 before).
     """
 
@@ -80,17 +80,17 @@ class History:
 
 
 def mean_top1(prediction: Prediction, scope: Scope) -> float | None:
-    """Mean probability of the argmax over A, equation 4; None where A is empty."""
+    """Mean probability of the argmax over A; None where A is empty."""
     return _mean_over_scored(prediction, prediction.top1, scope)
 
 
 def mean_negative_entropy(prediction: Prediction, scope: Scope) -> float | None:
-    """Mean negative entropy (nats) over A, equation 5; None where A is empty."""
+    """Mean negative entropy (nats) over A; None where A is empty."""
     return _mean_over_scored(prediction, prediction.negative_entropy, scope)
 
 
 def mean_margin(prediction: Prediction, scope: Scope) -> float | None:
-    """Mean top-1 minus top-2 probability over A, equation 6; None where A is empty."""
+    """Mean top-1 minus top-2 probability over A; None where A is empty."""
     return _mean_over_scored(prediction, prediction.margin, scope)
 
 

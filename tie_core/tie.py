@@ -154,7 +154,7 @@ def _scope(vocabulary: Vocabulary, canvas: Canvas, options: TieOptions) -> Scope
 
 
 def _rounds_end_at_blocks(vocabularies: Sequence[Vocabulary], options: TieOptions) -> bool:
-    """Between different tokenizers a relay is exact only for whole blocks (section 6 of the spec)."""
+    """Between different tokenizers a relay is exact only for whole blocks: a rule of ours."""
     if options.relay_boundary != "auto":
         return options.relay_boundary == "block"
     return any(vocabulary.fingerprint != vocabularies[0].fingerprint for vocabulary in vocabularies)

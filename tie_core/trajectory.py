@@ -1,4 +1,4 @@
-"""What a member did in a round: its canvas before and after, what it committed, its history. Section 3.2 of the paper.
+"""What a member did in a round: its canvas before and after, what it committed, its history. Section 4.1.
 
 A trajectory is data: frozen, and it crosses threads. It keeps what the assessment needs and no old predictions.
 """

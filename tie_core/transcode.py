@@ -1,6 +1,6 @@
 """A canvas from one tokenizer to another: how a relay reaches a member that reads other tokens.
 
-Knows no model. Section 6 of our spec (the paper relays between tokenizers and does not say how). Committed
+Knows no model. The paper relays between tokenizers and does not say how: the rules are ours. Committed
 tokens become bytes, run by run, and then the receiver's tokens; masks stay masks; regions keep their places.
 """
 

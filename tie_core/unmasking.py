@@ -1,6 +1,6 @@
 """Unmasking policies: which of the eligible positions a denoising step commits.
 
-Each is a function from confidences to the chosen indices; at least one is always chosen (section 3.1, Table 7).
+Each is a function from confidences to the chosen indices; at least one is always chosen (Table 7).
 """
 
 from collections.abc import Callable, Sequence

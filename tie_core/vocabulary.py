@@ -1,7 +1,6 @@
 """One member's tokenizer as TIE sees it: tokens as bytes, text as tokens, and the ids with a meaning.
 
-Knows no model. Text never becomes a special token here, whatever it spells. Section 6 of our spec; every id
-comes from the checkpoint.
+Knows no model. Text never becomes a special token here, whatever it spells. Every id comes from the checkpoint.
 """
 
 import hashlib

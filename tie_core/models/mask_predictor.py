@@ -1,4 +1,4 @@
-"""A resident masked diffusion model: token ids in, logits out. Section 2 of the paper.
+"""A resident masked diffusion model: token ids in, logits out.
 
 Knows no tokenizer, no canvas regions and no sampling. One thread uses a predictor at a time.
 """

@@ -17,6 +17,10 @@ class DrainRate:
     def note_end(self, now: float) -> None:
         self._ends.append(now)
 
+    def note_idle(self) -> None:
+        """Nothing runs: the time until the next request says nothing of the rate."""
+        self._ends.clear()
+
     def retry_after(self, now: float, num_ahead: int) -> int:
         """Whole seconds until `num_ahead` requests have ended at the measured rate; 1 before any has."""
         if len(self._ends) < 2:

@@ -1,6 +1,7 @@
 """The server's life: loading, ready, draining, stopped; or failed. Loads in a thread, ends in order."""
 
 import asyncio
+import gc
 import threading
 import time
 from typing import Final, Literal
@@ -91,6 +92,8 @@ class Lifecycle:
             resource.load_duration.labels(name).set(loaded.load_seconds[name])
             resource.watch_device(device)
         if self.phase == "loading":
+            gc.collect()
+            gc.freeze()  # what stays for good need not be searched each time a large body is parsed
             self.phase = "ready"
             self._runs.open(loaded)
             self._log.info("ready", models=list(loaded.members), ensembles=list(loaded.ensembles))

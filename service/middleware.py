@@ -47,12 +47,14 @@ class RequestScope:
         self._tell(exchange, scope)
 
     async def _fail(self, exchange: "Exchange", error: Exception, scope: Scope, receive: Receive) -> None:
-        """A bug: where it happened goes to the log, without values; the client gets the bare fact."""
+        """A bug: where it happened goes to the log, without values; the client gets the bare fact.
+
+        Too late for a response, nothing is raised either, or the server would print the values: it cuts the connection.
+        """
         log_bug(self._log, error, request_id=exchange.id)
         scope["state"]["error"] = found = api_error(error)
-        if exchange.status is not None:
-            raise error  # too late for a response: let the server cut the connection
-        await found.response()(scope, receive, exchange.send)
+        if exchange.status is None:
+            await found.response()(scope, receive, exchange.send)
 
     def _tell(self, exchange: "Exchange", scope: Scope) -> None:
         error = scope["state"].get("error")

@@ -76,7 +76,12 @@ class Run:
     def on_event(self, event: Event) -> None:
         """From the engine's thread, in order, one terminal event last."""
         event = self._reworded(event)
-        self._measure(event)
+        try:
+            self._measure(event)
+        finally:  # whatever becomes of a metric, the client gets its end
+            self._pass_on(event)
+
+    def _pass_on(self, event: Event) -> None:
         if isinstance(event, Completed | Failed):
             self.end = event
         if self.mailbox is not None:

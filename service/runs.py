@@ -56,7 +56,7 @@ class Runs:
         self._is_draining = True
 
     def close(self) -> None:
-        self._tokenisers.shutdown(wait=False, cancel_futures=True)
+        self._tokenisers.shutdown(wait=False)
 
     def __len__(self) -> int:
         """Requests that hold a place: those being tokenised and those that the engine has not ended."""
@@ -70,7 +70,7 @@ class Runs:
     def put_canvases(self, request_id: str, canvases: tuple[Canvas, ...]) -> None:
         """From the engine's thread: a relay, for the snapshots of a stream."""
         run = self._live.get(request_id)
-        if run is not None and run.mailbox is not None:
+        if run is not None and run.mailbox is not None and run.request.wants_steps:
             run.mailbox.put_canvases(canvases)
 
     def check_open(self) -> Loaded:
@@ -78,9 +78,9 @@ class Runs:
         ApiError: 503 while loading or draining.
         """
         if self._is_draining:
-            raise self._refusal("draining", "the server is shutting down: try another one")
+            raise self._unavailable("draining", "the server is shutting down: try another one")
         if self._loaded is None:
-            raise self._refusal("loading", "the models are still loading: try again soon")
+            raise self._unavailable("loading", "the models are still loading: try again soon")
         return self._loaded
 
     async def admit(self, raw: bytes, accept: str, request_id: str, endpoint: str) -> Run:
@@ -89,7 +89,7 @@ class Runs:
         Raises:
             ApiError: 400, 404 or 503.
         """
-        self.check_open()
+        self._check_admission()
         with self._place():
             loop = asyncio.get_running_loop()
             try:
@@ -103,7 +103,7 @@ class Runs:
         """One of the places that running, waiting and tokenising requests share, taken before any work."""
         limits = self._settings.limits
         if len(self) >= limits.max_running + limits.max_waiting:
-            raise self._refusal("queue_full", f"all {len(self)} places are taken: try again later")
+            raise self._refused(self._unavailable("queue_full", f"all {len(self)} places are taken: try again later"))
         self.num_preparing += 1
         try:
             yield
@@ -139,7 +139,7 @@ class Runs:
             raise ApiError(400, "prompt_too_long", message, param="prompt" if body.prompt else "messages")
 
     def _submit(self, prepared: Prepared, endpoint: str) -> Run:
-        loaded = self.check_open()
+        loaded = self._check_admission()
         run = Run(prepared.request, prepared.transport, endpoint, loaded.engine, self._metrics, self._forget)
         if prepared.transport != "json":
             run.mailbox = Mailbox(prepared.request, self._settings.limits.max_pending_states, run.on_merge)
@@ -148,15 +148,29 @@ class Runs:
             run.submit()
         except (OverloadedError, EngineClosedError) as error:
             del self._live[run.id]
-            raise self._refusal(api_error(error).code, str(error)) from None
+            raise self._refused(self._unavailable(api_error(error).code, str(error))) from None
+        except Exception:
+            del self._live[run.id]
+            raise
         return run
 
     def _forget(self, run: Run) -> None:
         self._live.pop(run.id, None)
         self._drain_rate.note_end(time.monotonic())
+        if not self._live:
+            self._drain_rate.note_idle()
 
-    def _refusal(self, reason: str, message: str) -> ApiError:
-        self._metrics.rejections.labels(reason).inc()
+    def _check_admission(self) -> Loaded:
+        try:
+            return self.check_open()
+        except ApiError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: ApiError) -> ApiError:
+        self._metrics.rejections.labels(error.code).inc()
+        return error
+
+    def _unavailable(self, reason: str, message: str) -> ApiError:
         return unavailable(reason, message, self._drain_rate.retry_after(time.monotonic(), len(self)))
 
 

@@ -125,11 +125,27 @@ def parse_generate(raw: bytes) -> GenerateBody:
         ApiError: 400, naming the first field at fault.
     """
     try:
-        return GenerateBody.model_validate(from_json(raw))
+        body = from_json(raw)
+        _check_size(body)
+        return GenerateBody.model_validate(body)
     except JsonError as error:
         raise ApiError(400, "invalid_json", str(error)) from None
     except ValidationError as error:
         raise _refused(error.errors(include_url=False, include_input=False)[0]) from None
+
+
+def _check_size(body: Any) -> None:
+    """Refuse an object with more keys than the schema has fields, before each of them becomes an error of its own."""
+    if not isinstance(body, dict):
+        return
+    messages = body.get("messages")
+    objects: list[tuple[type[Body], Any]] = [(GenerateBody, body)]
+    objects += [(PARTS[name], body.get(name)) for name in ("answer", "tie", "unmasking")]
+    objects += [(Message, message) for message in messages] if isinstance(messages, list) else []
+    for part, value in objects:
+        if isinstance(value, dict) and len(value) > len(part.model_fields):
+            allowed = ", ".join(part.model_fields)
+            raise ApiError(400, "unknown_field", f"the body has unknown fields; the fields there are {allowed}")
 
 
 def _refused(detail: Mapping[str, Any]) -> ApiError:

@@ -68,6 +68,18 @@ def test_a_bad_body_names_its_field(served: Served, body: Any, status: int, code
     assert SECRET not in response.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "x", **{f"a{number}": 1 for number in range(1_000)}},
+        {"prompt": "x", "tie": {f"a{number}": 1 for number in range(1_000)}},
+        {"messages": [{f"a{number}": 1 for number in range(100)}] * 100},
+    ],
+)
+def test_many_unknown_fields_are_refused_before_each_becomes_an_error(served: Served, body: dict[str, Any]) -> None:
+    assert checked(served.post(body))["code"] == "unknown_field"
+
+
 def test_an_unknown_field_lists_the_known_ones(served: Served) -> None:
     message = checked(served.post({"prompt": "x", "seed": 1}))["message"]
 

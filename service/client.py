@@ -66,7 +66,8 @@ def server_events(server: str, body: Mapping[str, Any]) -> Iterator[Event]:
 def _open(server: str, body: Mapping[str, Any]) -> HTTPResponse:
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
     data = json.dumps({**body, "stream": True}).encode()
-    url = f"{server.rstrip('/')}/v1/tie/generate"
+    base = server if "://" in server else f"http://{server}"
+    url = f"{base.rstrip('/').removesuffix('/v1')}/v1/tie/generate"
     try:
         response: HTTPResponse = urlopen(Request(url, data, headers), timeout=SILENCE_SECONDS)
     except HTTPError as error:

@@ -36,6 +36,7 @@ class Lifecycle:
         self._load = load
         self._is_hurried = False
         self._stopping: asyncio.Task[None] | None = None
+        self._loading: threading.Thread | None = None
         metrics.resource.ready.set_function(lambda: float(self.obstacle() is None))
 
     @property
@@ -45,7 +46,8 @@ class Lifecycle:
     def start(self) -> None:
         """Load in a thread of its own: the event loop answers probes meanwhile."""
         self.loop = asyncio.get_running_loop()
-        threading.Thread(target=self._load_all, args=(self.loop,), name="tie-load", daemon=True).start()
+        self._loading = threading.Thread(target=self._load_all, args=(self.loop,), name="tie-load", daemon=True)
+        self._loading.start()
 
     def obstacle(self) -> ApiError | None:
         """Why the server is not ready; None when it is."""
@@ -108,11 +110,18 @@ class Lifecycle:
         self._runs.cancel_all()
         self._is_hurried = False
         await self._wait_for_the_end_of_all(FAREWELL_SECONDS)
+        await self._wait_for_loading()
         if self.loaded is not None:
             await asyncio.to_thread(self.loaded.engine.close)
         self._runs.close()
         self.phase = "stopped"
         self._log.info("stopped")
+
+    async def _wait_for_loading(self) -> None:
+        """A process that exits while a thread builds a model is aborted."""
+        if self._loading is not None:
+            await asyncio.to_thread(self._loading.join, self._settings.server.drain_seconds)
+            await asyncio.sleep(0)  # for what the thread has put to the event loop
 
     async def _wait_for_the_end_of_all(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -5,7 +5,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -248,6 +248,15 @@ def test_a_servers_stream_gives_the_librarys_events() -> None:
 
     assert events == story.events()
     assert said == [("/v1/tie/generate", {"prompt": "x", "stream": True})]
+
+
+@pytest.mark.parametrize("shorten", [lambda url: url.removeprefix("http://"), lambda url: url + "/v1/"])
+def test_a_server_may_be_named_as_people_do(shorten: Callable[[str], str]) -> None:
+    with answering(200, stream(*story.events())) as (url, said):
+        events = list(client.server_events(shorten(url), {"prompt": "x"}))
+
+    assert events == story.events()
+    assert said[0][0] == "/v1/tie/generate"
 
 
 def test_a_run_on_a_server_asks_by_the_routes_names() -> None:

@@ -42,7 +42,7 @@ class RequestScope:
                 await self._app(scope, receive, exchange.send)
             except ClientDisconnect:
                 exchange.status = CLIENT_CLOSED
-            except Exception as error:
+            except Exception as error:  # a bug in a route: the one place that answers it
                 await self._fail(exchange, error, scope, receive)
         self._tell(exchange, scope)
 

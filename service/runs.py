@@ -94,7 +94,7 @@ class Runs:
             loop = asyncio.get_running_loop()
             try:
                 prepared = await loop.run_in_executor(self._tokenisers, self._prepare, raw, accept, request_id)
-            except Exception as error:
+            except Exception as error:  # worded by the one table, whatever a tokenising thread raised
                 raise api_error(error) from error
             return self._submit(prepared, endpoint)
 

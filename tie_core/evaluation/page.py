@@ -118,8 +118,8 @@ page; it is not edited by hand.
 
 - Items: the first {told.num_items:,} worksheets of the {told.split} seed ({told.seed}), the same ones in every row.
   {note}
-- Members: trained from nothing by `make zoo`, whose recipe is in `tie_core/zoo`. Checkpoints (SHA-256 of the weights,
-  first digits): {weights}.
+- Members: trained for this project; the recipe is `tie_core/zoo` (`make zoo`), and the [log](log.md) says how these
+  weights came about. Checkpoints (SHA-256 of the weights, first digits): {weights}.
 - Decoding: float32, greedy; block 8, n = 8, one token a step and the final rule `lowest_tcc` where a row does not say
   otherwise. Requests go through the engine that serves, up to 64 at once.
 - Measured on {told.date}: {versions}; {told.machine}.

@@ -17,7 +17,8 @@ from tie_core.errors import MemberError
 from tie_core.models.loading import load_model
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
-from tie_core.prediction import EndTokens, Prediction, statistics, to_predictions
+from tie_core.prediction import EndTokens, Prediction, to_predictions
+from tie_core.tiles import TiledHead
 from tie_core.vocabulary import Vocabulary, load_vocabulary
 
 
@@ -28,6 +29,11 @@ class Query:
     canvas: Canvas
     watched: tuple[int, ...]
     suppress_end: SuppressEnd
+
+    @property
+    def packing_key(self) -> tuple[SuppressEnd, int]:
+        """In this order rows that are read alike and canvases of one length are neighbours."""
+        return self.suppress_end, len(self.canvas.prompt) + self.canvas.layout.length
 
 
 @dataclass(frozen=True)
@@ -51,14 +57,14 @@ class Member:
             return [prediction for query in queries for prediction in self.predict([query])]
 
     def _predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
-        order = sorted(range(len(queries)), key=lambda index: queries[index].suppress_end)
+        order = sorted(range(len(queries)), key=lambda index: queries[index].packing_key)
         found = self._forward([queries[index] for index in order])
         by_index = dict(zip(order, found, strict=True))
         return [by_index[index] for index in range(len(queries))]
 
     @torch.inference_mode()
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
-        """`queries` come sorted by `suppress_end`, so each setting's rows are contiguous."""
+        """`queries` come in the order of their packing keys."""
         canvases = [query.canvas.ids for query in queries]
         starts = accumulate((len(ids) for ids in canvases), initial=0)
         positions = [
@@ -66,7 +72,7 @@ class Member:
             for start, query in zip(starts, queries, strict=False)
             for position in query.watched
         ]
-        logits = self.model.predict(  # [K, V]
+        hidden = self.model.hidden(  # [K, W]
             torch.tensor([token for ids in canvases for token in ids]),  # [N] long
             [len(ids) for ids in canvases],
             torch.tensor(positions),  # [K] long
@@ -76,14 +82,14 @@ class Member:
         for suppress_end in sorted({query.suppress_end for query in queries}):
             watched = [query.watched for query in queries if query.suppress_end == suppress_end]
             num_rows = sum(map(len, watched))
-            found += self._read(logits[first_row : first_row + num_rows], watched, suppress_end)
+            found += self._read(hidden[first_row : first_row + num_rows], watched, suppress_end)
             first_row += num_rows
         return found
 
     def _read(
-        self, logits: Tensor, watched: Sequence[tuple[int, ...]], suppress_end: SuppressEnd
+        self, hidden: Tensor, watched: Sequence[tuple[int, ...]], suppress_end: SuppressEnd
     ) -> list[Prediction | MemberError]:
-        read = statistics(logits, self._forbidden, self._end_tokens, suppress_end)
+        read = self._head.statistics(hidden, suppress_end)
         finite = read.is_finite.tolist()
         found: list[Prediction | MemberError] = []
         first_row = 0
@@ -94,12 +100,9 @@ class Member:
         return found
 
     @cached_property
-    def _forbidden(self) -> Tensor:
-        return torch.tensor(self.vocabulary.forbidden_ids(self.model.vocab_rows), device=self.model.device)
-
-    @cached_property
-    def _end_tokens(self) -> EndTokens:
-        return EndTokens(self.vocabulary.eos_id, tuple(sorted(self.vocabulary.end_ids)))
+    def _head(self) -> TiledHead:
+        end = EndTokens(self.vocabulary.eos_id, tuple(sorted(self.vocabulary.end_ids)))
+        return TiledHead(self.model.head_weight, self.vocabulary.forbidden_ids(self.model.vocab_rows), end)
 
 
 def load_member(name: str, path: Path, device: str = "cpu", dtype: str = "float32") -> Member:

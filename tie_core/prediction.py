@@ -40,6 +40,10 @@ class EndTokens:
     eos_id: int
     end_ids: tuple[int, ...]
 
+    def held_back(self, suppress_end: SuppressEnd) -> tuple[int, ...]:
+        """The tokens that leave the softmax of the confidence."""
+        return {"off": (), "confidence": self.end_ids, "prediction": (self.eos_id,)}[suppress_end]
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -94,8 +98,7 @@ def _proposals(
     if suppress_end == "off":
         best, proposals = allowed.max(dim=-1)
         return proposals, (best - log_sum).exp()
-    held_back = (end.eos_id,) if suppress_end == "prediction" else end.end_ids
-    end_ids = torch.tensor(held_back, device=logits.device)
+    end_ids = torch.tensor(end.held_back(suppress_end), device=logits.device)
     log_sum = logits.index_fill(-1, end_ids, float("-inf")).logsumexp(dim=-1)
     if suppress_end == "prediction":
         allowed = allowed.index_fill_(-1, end_ids, float("-inf"))

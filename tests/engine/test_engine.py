@@ -51,8 +51,8 @@ class Sabotaged(Member):
             def __getattr__(self, name):
                 return getattr(model, name)
 
-            def predict(_, ids, lengths, positions):  # noqa: N805
-                return trouble(model.predict(ids, lengths, positions), ids, lengths, positions, token)
+            def hidden(_, ids, lengths, positions):  # noqa: N805
+                return trouble(model.hidden(ids, lengths, positions), ids, lengths, positions, token)
 
         object.__setattr__(self, "model", Model())
 
@@ -72,17 +72,17 @@ def poisoned_rows(ids, lengths, positions, token):
     return torch.isin(canvas_of, torch.tensor(bad, dtype=torch.long))
 
 
-def gives_nan(logits, ids, lengths, positions, token):
+def gives_nan(hidden, ids, lengths, positions, token):
     rows = poisoned_rows(ids, lengths, positions, token)
-    logits = logits.clone()
-    logits[rows] = float("nan")
-    return logits
+    hidden = hidden.clone()
+    hidden[rows] = float("nan")
+    return hidden
 
 
-def raises(logits, ids, lengths, positions, token):
+def raises(hidden, ids, lengths, positions, token):
     if poisoned_rows(ids, lengths, positions, token).any():
         raise RuntimeError("secret prompt text")
-    return logits
+    return hidden
 
 
 @pytest.mark.parametrize("trouble", [gives_nan, raises])

@@ -91,18 +91,26 @@ def test_the_comparison_notices_matrix_products_with_few_rows(
     assert count_differences(model, random.Random(1), 12)[1] > 0
 
 
-def test_activations_do_not_depend_on_their_place(threads: Threads) -> None:
-    activation = invariance.RowwiseSiLU()
-    gate = torch.randn(100_003, generator=torch.Generator().manual_seed(1)) * 4
-    whole = activation(gate)
+@pytest.mark.parametrize("width", [6, 96, 768])
+def test_activations_do_not_depend_on_their_place(width: int, threads: Threads) -> None:
+    activation, multiple = invariance.RowwiseSiLU(), invariance.ROW_MULTIPLE
+    gate = torch.randn(40 * multiple, width, generator=torch.Generator().manual_seed(1)) * 4
     for num_threads in (1, 2, 3):
         with threads(num_threads):
-            assert all(torch.equal(activation(gate[start:]), whole[start:]) for start in range(40))
-    assert any(
-        not torch.equal(torch.nn.functional.silu(gate[start:]), torch.nn.functional.silu(gate)[start:])
-        for start in range(40)
-    )  # why the fused kernel is not used
-    assert torch.allclose(whole, torch.nn.functional.silu(gate), atol=1e-6)
+            whole = activation(gate)
+            starts = range(0, len(gate), multiple)
+            assert all(torch.equal(activation(gate[start:]), whole[start:]) for start in starts)
+            assert torch.allclose(whole, torch.nn.functional.silu(gate), atol=1e-6)
+
+
+def test_the_fused_activation_is_used_only_where_it_has_no_tail(threads: Threads) -> None:
+    gate = torch.randn(100_003, generator=torch.Generator().manual_seed(1)) * 4
+    fused = torch.nn.functional.silu
+    with threads(1):
+        assert any(not torch.equal(fused(gate[start:]), fused(gate)[start:]) for start in range(40))
+    assert invariance.has_no_tail(768, 2)
+    assert not invariance.has_no_tail(768, 3)
+    assert not invariance.has_no_tail(6, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,8 +4,8 @@ Knows no model: transformers calls it under the name ATTENTION, with the canvas 
 arguments.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 import torch
@@ -29,26 +29,37 @@ def attend(
     attention_mask: Tensor | None,  # [B, 1, 1, T] bool, True where a position may be seen
     *,
     scaling: float,
-    boundaries: Sequence[int] | None = None,
+    lengths: Sequence[int] | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attention output `[B, T, H, D]`. Nothing is causal, whatever the module says of itself.
 
-    With `boundaries` (0, the ends of the canvases) the single row is packed: every canvas is attended by a
-    call of its own, so no kernel choice and no reduction can depend on the neighbours. Positions after the
-    last boundary are filler and get zeros.
+    With `lengths` the single row is packed: canvases of these lengths end to end. Neighbours of one length are
+    attended by one call, each as a batch entry of its own, so no kernel choice and no reduction can depend on the
+    others. Positions after the last canvas are filler and get zeros.
     """
     num_groups = query.shape[1] // key.shape[1]
     if num_groups > 1:
         key, value = (states.repeat_interleave(num_groups, dim=1) for states in (key, value))
-    if boundaries is None:
+    if lengths is None:
         attended = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling)
         return attended.transpose(1, 2).contiguous(), None
     packed = torch.zeros_like(query.transpose(1, 2))  # [1, N, H, D]
-    for start, end in pairwise(boundaries):
-        canvas = slice(start, end)
-        attended = scaled_dot_product_attention(
-            query[:, :, canvas], key[:, :, canvas], value[:, :, canvas], scale=scaling
+    for start, length, count in _runs(lengths):
+        run = slice(start, start + length * count)
+        query_run, key_run, value_run = (
+            states[0, :, run].reshape(-1, count, length, states.shape[-1]).transpose(0, 1)  # [count, H, length, D]
+            for states in (query, key, value)
         )
-        packed[:, canvas] = attended.transpose(1, 2)
+        attended = scaled_dot_product_attention(query_run, key_run, value_run, scale=scaling)
+        packed[0, run] = attended.transpose(1, 2).flatten(0, 1)
     return packed, None
+
+
+def _runs(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Neighbours of one length: where they start, the length, how many."""
+    start = 0
+    for length, equal in groupby(lengths):
+        count = len(list(equal))
+        yield start, length, count
+        start += length * count

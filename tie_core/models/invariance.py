@@ -8,6 +8,7 @@ only a layer width that is no multiple of 4 can bring about (no published model 
 
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
@@ -20,11 +21,23 @@ def num_filler_rows(num_rows: int) -> int:
 
 
 class RowwiseSiLU(nn.Module):
-    """x / (1 + exp(-x)): of its parts only `exp` is not exactly rounded, and torch's gives a value
-    independent of its place in the tensor; the fused kernel does not.
+    """SiLU whose value does not depend on its place in the tensor, for tensors with a multiple of ROW_MULTIPLE rows.
+
+    The fused kernel is used where no thread's share has a scalar tail. Elsewhere it is x / (1 + exp(-x)): of its
+    parts only `exp` is not exactly rounded, and torch's gives a value independent of its place.
     """
 
     def forward(self, gate: Tensor) -> Tensor:
-        if gate.dtype.itemsize < 4 or gate.device.type != "cpu":
-            return silu(gate)  # every step of the long form would round to the narrow type
+        is_exact_mode = gate.dtype.itemsize >= 4 and gate.device.type == "cpu"
+        if not is_exact_mode or has_no_tail(gate.shape[-1], torch.get_num_threads()):
+            return silu(gate)
         return gate / gate.neg().exp_().add_(1.0)
+
+
+def has_no_tail(width: int, num_threads: int) -> bool:
+    """Whether threads that share ROW_MULTIPLE or more rows of this width equally get whole vectors.
+
+    A kernel takes two vectors of 16 float32 at a time, and may use fewer threads than there are: halves are all that
+    is sure.
+    """
+    return num_threads <= 2 and ROW_MULTIPLE * width % (2 * 32) == 0

@@ -4,27 +4,18 @@ Knows no tokenizer, no canvas regions and no sampling. One thread uses a predict
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from tie_core.errors import UnsupportedModelError
 from tie_core.models.family import Family
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.token_ids import TokenIds
-
-
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """Several canvases end to end in one row of N positions, then filler up to a multiple of rows."""
-
-    boundaries: tuple[int, ...]  # 0, the end of the first canvas, ..., N
-    position_ids: Tensor  # [N + filler] long, from 0 in each canvas
 
 
 class MaskPredictor:
@@ -75,37 +66,39 @@ class MaskPredictor:
         hidden = self._decoder(input_ids=ids, attention_mask=seen, position_ids=position_ids, use_cache=False)
         return cast(Tensor, self._head(hidden.last_hidden_state))
 
+    @property
+    def head_weight(self) -> Tensor:
+        """The language-model head `[V, W]`, which has no bias in any family."""
+        return cast(Tensor, self._head.weight)
+
     @torch.inference_mode()
     def predict(self, ids: Tensor, lengths: Sequence[int], positions: Tensor) -> Tensor:
-        """What the model predicts for K positions: logits `[K, V]`.
+        """What the model predicts for K positions: logits `[K, V]` of `hidden(...)`."""
+        hidden = self.hidden(ids, lengths, positions)
+        filler = hidden.new_zeros(num_filler_rows(len(hidden)), hidden.shape[1])
+        return cast(Tensor, self._head(torch.cat([hidden, filler])))[: len(hidden)]
 
-        `ids [N]` are canvases end to end, N the sum of `lengths`; each attends to itself alone. `positions
-        [K]` index into `ids`. For a model with shifted logits the row is read one to the left (a canvas's
-        first reads its own). In float32 on the CPU a canvas's rows are the same bits whatever it is packed
-        with.
+    @torch.inference_mode()
+    def hidden(self, ids: Tensor, lengths: Sequence[int], positions: Tensor) -> Tensor:
+        """What the head reads to predict K positions: `[K, W]`.
+
+        `ids [N]` are canvases end to end, N the sum of `lengths`; each attends to itself alone, and neighbours of
+        one length cost the least. `positions [K]` index into `ids`. For a model with shifted logits the row is
+        taken one to the left (a canvas's first takes its own). In float32 on the CPU a canvas's rows are the same
+        bits whatever it is packed with.
         """
         assert ids.shape == (sum(lengths),)
         assert min(lengths) > 0
-        packing = self._pack(lengths)
+        num_filler = num_filler_rows(len(ids))
+        upwards = torch.arange(max(*lengths, num_filler), device=self.device)
+        position_ids = torch.cat([upwards[:length] for length in (*lengths, num_filler)])  # [N + filler]
         hidden = self._decoder(
-            input_ids=self._fill(ids.to(self.device))[None],
-            position_ids=packing.position_ids[None],
-            boundaries=packing.boundaries,
+            input_ids=pad(ids.to(self.device), (0, num_filler))[None],  # 0 is a valid id
+            position_ids=position_ids[None],
+            lengths=lengths,
             use_cache=False,
         ).last_hidden_state[0]  # [N + filler, W]
         rows = positions.to(self.device)
         if self.logits_are_shifted:
-            rows = rows - (packing.position_ids[rows] > 0).long()
-        logits = cast(Tensor, self._head(hidden[self._fill(rows)]))
-        return logits[: len(rows)]
-
-    def _pack(self, lengths: Sequence[int]) -> Packing:
-        boundaries = tuple(accumulate(lengths, initial=0))
-        pieces = (*lengths, num_filler_rows(boundaries[-1]))
-        upwards = torch.arange(max(pieces), device=self.device)
-        return Packing(boundaries, torch.cat([upwards[:length] for length in pieces]))
-
-    @staticmethod
-    def _fill(rows: Tensor) -> Tensor:
-        """Extend `rows [R]` with zeros, which index a real row and are valid ids, to a multiple of rows."""
-        return torch.cat([rows, rows.new_zeros(num_filler_rows(len(rows)))])
+            rows = rows - (position_ids[rows] > 0).long()
+        return cast(Tensor, hidden[rows])

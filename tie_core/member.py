@@ -6,7 +6,7 @@ Knows nothing of rounds or requests. A prediction depends on its canvas alone, w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tie_core.canvas import Canvas
 from tie_core.errors import MemberError
+from tie_core.models.key_values import CanvasCache
 from tie_core.models.loading import load_model
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
@@ -22,18 +23,28 @@ from tie_core.tiles import TiledHead
 from tie_core.vocabulary import Vocabulary, load_vocabulary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Query:
-    """One canvas to be read in a forward, at its `watched` positions, and how its proposals treat end tokens."""
+    """One canvas to be read in a forward, at its `watched` positions, and how its proposals treat end tokens.
+
+    With a `cache` its keys and values are kept for the queries that follow. These name in `fresh` the generated
+    positions that are to be read again, all watched ones among them; None reads the whole canvas.
+    """
 
     canvas: Canvas
     watched: tuple[int, ...]
     suppress_end: SuppressEnd
+    cache: CanvasCache | None = None
+    fresh: tuple[int, ...] | None = None
 
     @property
-    def packing_key(self) -> tuple[SuppressEnd, int]:
+    def length(self) -> int:
+        return len(self.canvas.prompt) + self.canvas.layout.length
+
+    @property
+    def packing_key(self) -> tuple[bool, SuppressEnd, int]:
         """In this order rows that are read alike and canvases of one length are neighbours."""
-        return self.suppress_end, len(self.canvas.prompt) + self.canvas.layout.length
+        return self.cache is not None, self.suppress_end, self.length
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,10 @@ class Member:
     name: str
     model: MaskPredictor
     vocabulary: Vocabulary
+
+    def num_positions(self, query: Query) -> int:
+        """How many positions a forward reads for this query."""
+        return len(self._window(query))
 
     def predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         """One packed forward over all canvases: a prediction for each, or the error of that one alone.
@@ -65,26 +80,70 @@ class Member:
     @torch.inference_mode()
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         """`queries` come in the order of their packing keys."""
-        canvases = [query.canvas.ids for query in queries]
-        starts = accumulate((len(ids) for ids in canvases), initial=0)
+        hidden = torch.cat(
+            [
+                read([query for query in queries if (query.cache is not None) == is_kept])
+                for is_kept, read in ((False, self._hidden), (True, self._hidden_in_windows))
+            ]
+        )  # [K, W]
+        found: list[Prediction | MemberError] = []
+        first_row = 0
+        for (_, suppress_end), alike in groupby(queries, key=lambda query: query.packing_key[:2]):
+            watched = [query.watched for query in alike]
+            num_rows = sum(map(len, watched))
+            found += self._read(hidden[first_row : first_row + num_rows], watched, suppress_end)
+            first_row += num_rows
+        return found
+
+    def _hidden(self, queries: Sequence[Query]) -> Tensor:
+        """Whole canvases: `[K, W]`."""
+        if not queries:
+            return self._no_rows
+        starts = accumulate((query.length for query in queries), initial=0)
         positions = [
             start + len(query.canvas.prompt) + position
             for start, query in zip(starts, queries, strict=False)
             for position in query.watched
         ]
-        hidden = self.model.hidden(  # [K, W]
-            torch.tensor([token for ids in canvases for token in ids]),  # [N] long
-            [len(ids) for ids in canvases],
-            torch.tensor(positions),  # [K] long
+        ids = torch.tensor([token for query in queries for token in query.canvas.ids])  # [N] long
+        return self.model.hidden(ids, [query.length for query in queries], torch.tensor(positions))
+
+    def _hidden_in_windows(self, queries: Sequence[Query]) -> Tensor:
+        """Canvases whose keys and values are kept: `[K, W]`."""
+        if not queries:
+            return self._no_rows
+        windows = [self._window(query) for query in queries]
+        rows, num_read = [], 0
+        for query, window in zip(queries, windows, strict=True):
+            row_of = {position: num_read + row for row, position in enumerate(window)}
+            rows += [row_of[position] for position in self._read_at(query)]
+            num_read += len(window)
+        ids = [
+            query.canvas.ids[position] for query, window in zip(queries, windows, strict=True) for position in window
+        ]
+        return self.model.hidden_in_windows(
+            torch.tensor(ids),  # [N] long
+            [torch.tensor(window) for window in windows],
+            [query.cache.place(self.model.key_values, query.length) for query in queries if query.cache],
+            torch.tensor(rows),  # [K] long
         )
-        found: list[Prediction | MemberError] = []
-        first_row = 0
-        for suppress_end in sorted({query.suppress_end for query in queries}):
-            watched = [query.watched for query in queries if query.suppress_end == suppress_end]
-            num_rows = sum(map(len, watched))
-            found += self._read(hidden[first_row : first_row + num_rows], watched, suppress_end)
-            first_row += num_rows
-        return found
+
+    def _window(self, query: Query) -> Sequence[int]:
+        """The positions of the whole canvas that a forward reads, in order."""
+        if query.fresh is None:
+            return range(query.length)
+        offset = len(query.canvas.prompt)
+        return sorted({offset + position for position in query.fresh}.union(self._read_at(query)))
+
+    def _read_at(self, query: Query) -> list[int]:
+        """Where in the whole canvas the watched positions are read: with shifted logits one to the left."""
+        offset = len(query.canvas.prompt) - self.model.logits_are_shifted
+        return [max(offset + position, 0) for position in query.watched]
+
+    @property
+    def _no_rows(self) -> Tensor:
+        weight = self.model.head_weight
+        return weight.new_empty(0, weight.shape[1])
 
     def _read(
         self, hidden: Tensor, watched: Sequence[tuple[int, ...]], suppress_end: SuppressEnd

@@ -13,8 +13,10 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from tie_core.errors import UnsupportedModelError
+from tie_core.models.attention import Segment, segments_of
 from tie_core.models.family import Family
 from tie_core.models.invariance import num_filler_rows
+from tie_core.models.key_values import KeyValues
 from tie_core.models.token_ids import TokenIds
 
 
@@ -38,6 +40,7 @@ class MaskPredictor:
         untyped: Any = model  # transformers' own annotations are partial
         self._decoder = untyped.get_decoder()
         self._head = untyped.get_output_embeddings()
+        self.key_values = KeyValues(model.config.num_hidden_layers)
 
     @property
     def mask_id(self) -> int:
@@ -89,16 +92,42 @@ class MaskPredictor:
         """
         assert ids.shape == (sum(lengths),)
         assert min(lengths) > 0
-        num_filler = num_filler_rows(len(ids))
-        upwards = torch.arange(max(*lengths, num_filler), device=self.device)
-        position_ids = torch.cat([upwards[:length] for length in (*lengths, num_filler)])  # [N + filler]
-        hidden = self._decoder(
-            input_ids=pad(ids.to(self.device), (0, num_filler))[None],  # 0 is a valid id
-            position_ids=position_ids[None],
-            lengths=lengths,
-            use_cache=False,
-        ).last_hidden_state[0]  # [N + filler, W]
-        rows = positions.to(self.device)
+        position_ids = torch.cat([torch.arange(length) for length in lengths])  # [N]
         if self.logits_are_shifted:
-            rows = rows - (position_ids[rows] > 0).long()
-        return cast(Tensor, hidden[rows])
+            positions = positions - (position_ids[positions] > 0).long()
+        return self._packed(ids, position_ids, segments_of(lengths))[positions.to(self.device)]
+
+    @torch.inference_mode()
+    def hidden_in_windows(
+        self, ids: Tensor, windows: Sequence[Tensor], places: Sequence[range], rows: Tensor
+    ) -> Tensor:
+        """`hidden`, reading each canvas only in a window of its positions. The rest is as when it was last read.
+
+        `ids [N]` are the tokens in all `windows`, each the positions `[w]` of one canvas, N the sum of w; `places`
+        are the canvases' ranges in `key_values`. `rows [K]` index into `ids`; nothing is shifted here.
+        """
+        starts = torch.tensor([place.start for place in places]).repeat_interleave(
+            torch.tensor([len(window) for window in windows])
+        )
+        position_ids = torch.cat([*windows])  # [N]
+        self.key_values.places = (starts + position_ids).to(self.device)
+        segments, first = [], 0
+        for window, place in zip(windows, places, strict=True):
+            segments.append(Segment(1, len(window), len(place), first, place.start))
+            first += len(window)
+        hidden = self._packed(ids, position_ids, segments, past_key_values=self.key_values)
+        return hidden[rows.to(self.device)]
+
+    def _packed(self, ids: Tensor, position_ids: Tensor, segments: Sequence[Segment], **cache: Any) -> Tensor:
+        """Hidden states `[N + filler, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
+        filler = (0, num_filler_rows(len(ids)))
+        return cast(
+            Tensor,
+            self._decoder(
+                input_ids=pad(ids, filler)[None].to(self.device),
+                position_ids=pad(position_ids, filler)[None].to(self.device),
+                segments=segments,
+                use_cache=False,
+                **cache,
+            ).last_hidden_state[0],
+        )

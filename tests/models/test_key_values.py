@@ -1,0 +1,68 @@
+"""The pool of keys and values: ranges never overlap, what was written stays, and what nobody holds comes back."""
+
+import gc
+from itertools import pairwise
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tie_core.models.key_values import GROWTH, CanvasCache, KeyValues
+
+HEADS, DIM = 2, 4
+
+
+def write(pool, place, value):
+    """One forward over the whole of `place`, with filler behind it as a packed forward has."""
+    pool.places = torch.arange(place.start, place.stop)
+    states = torch.full((1, HEADS, len(place) + 3, DIM), float(value))
+    for layer in range(len(pool.layers)):
+        keys, values = pool.update(states, states + 0.5, layer)
+    return keys, values
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 900)), max_size=40))
+def test_what_a_canvas_keeps_is_never_touched_by_others(steps):
+    pool, held, number = KeyValues(num_layers=2), {}, 0
+    for is_new, size in steps:
+        if is_new or not held:
+            number += 1
+            held[number] = pool.reserve(size)
+            write(pool, held[number], number)
+        else:
+            pool.release(held.pop(sorted(held)[size % len(held)]))
+    for layer in pool.layers:
+        for number, place in held.items():
+            assert (layer.keys[0, :, place.start : place.stop] == number).all()
+            assert (layer.values[0, :, place.start : place.stop] == number + 0.5).all()
+    places = sorted(held.values(), key=lambda place: place.start)
+    assert all(one.stop <= other.start for one, other in pairwise(places))
+    assert all(place.stop <= pool.num_positions for place in places)
+
+
+def test_a_place_that_came_back_is_used_again():
+    pool = KeyValues(num_layers=1)
+    first, second = pool.reserve(600), pool.reserve(700)
+    pool.release(first)
+    assert pool.reserve(500) == range(500)
+    assert pool.num_positions == 2 * GROWTH
+    assert len(second) == 700
+
+
+def test_a_pool_that_nobody_uses_starts_anew():
+    pool = KeyValues(num_layers=1)
+    write(pool, place := pool.reserve(5 * GROWTH), 1.0)
+    pool.release(place)
+    pool.reserve(10)
+    assert pool.num_positions == GROWTH
+    assert pool.layers[0].keys is None
+
+
+def test_a_cache_that_nobody_holds_gives_its_place_back():
+    pool, kept = KeyValues(num_layers=1), CanvasCache()
+    other = CanvasCache()
+    assert kept.place(pool, 30) == kept.place(pool, 30) == range(30)
+    other.place(pool, 30)
+    del kept
+    gc.collect()
+    assert pool.reserve(30) == range(30)

@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help install demo serve test check bench fmt zoo results clean
+.PHONY: help install demo serve test check bench fmt zoo results prices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ zoo: install ## train the embedded models from nothing (under an hour on two cor
 
 results: install ## measure members and ensemble on the zoo, into docs/results.md
 	$(BIN)/python -m tie_core.evaluation.zoo_results
+
+prices: install ## measure what fewer denoising steps cost on the zoo, into docs/fewer-steps.md
+	$(BIN)/python -m tie_core.evaluation.zoo_results --page fewer-steps
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

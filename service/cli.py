@@ -104,7 +104,11 @@ def run(
     task: Annotated[str | None, typer.Option(help="general, math, planning, code or open.")] = None,
     score: Annotated[str | None, typer.Option(help="tcc, top1, entropy or margin.")] = None,
     interval: Annotated[int | None, typer.Option(help="Denoising steps between two assessments.")] = None,
-    policy: Annotated[str | None, typer.Option(help="top_k or threshold.")] = None,
+    policy: Annotated[str | None, typer.Option(help="top_k, threshold, factor or entropy_bound.")] = None,
+    fill_end: Annotated[bool, typer.Option("--fill-end", help="After an end of text, nothing but ends.")] = False,
+    early_commit: Annotated[
+        bool, typer.Option("--early-commit", help="Stop once all members are sure of the same answer.")
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The prompt as it is, without a chat template.")] = False,
     rounds: Annotated[bool, typer.Option("--rounds", help="Rounds on stderr even if it is no terminal.")] = False,
     pace: Annotated[float | None, typer.Option(min=0, help="Seconds that --watch shows a step.")] = None,
@@ -116,6 +120,7 @@ def run(
     asked: dict[str, Any] = {"prompt": prompt} if raw else {"messages": [{"role": "user", "content": prompt}]}
     asked |= _given(models=[name.strip() for name in models.split(",")] if models else None)
     options = _given(task=task, score=score, interval=interval, policy=policy)
+    options |= _given(fill_end=fill_end or None, early_commit=early_commit or None)
     detail = "step" if watch else "round"
     if server is not None:
         events = _ask_server(server, asked | {"events": detail} | _given(ensemble=ensemble), options)
@@ -138,7 +143,8 @@ def _ask_server(server: str, body: dict[str, Any], options: dict[str, Any]) -> "
     parts = {
         "task": options.get("task"),
         "tie": {name: options[name] for name in ("score", "interval") if name in options} or None,
-        "unmasking": {"policy": options["policy"]} if "policy" in options else None,
+        "unmasking": {name: options[name] for name in ("policy", "fill_end") if name in options} or None,
+        "early_commit": options.get("early_commit"),
     }
     return server_events(server, body | _given(**parts))
 

@@ -48,7 +48,7 @@ WIRE_NAMES: Final[Mapping[str, str]] = {
     "scored_positions": "answer.scored_positions",
     **{name: f"tie.{name}" for name in ("interval", "score", "cross_model", "selection", "best_model")},
     "relay_boundary": "tie.relay_boundary",
-    **{name: f"unmasking.{name}" for name in ("policy", "k", "tau", "suppress_end")},
+    **{name: f"unmasking.{name}" for name in ("policy", "k", "tau", "factor", "gamma", "suppress_end", "fill_end")},
 }
 """The core's name of an option -> where the native route has it."""
 

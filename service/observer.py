@@ -77,4 +77,5 @@ class EngineObserver(Observer):
             name = request.members[trajectory.member].name
             self._metrics.steps.labels(name).inc(trajectory.num_steps)
             fate = "kept" if trajectory.member == kept else "discarded"
-            self._metrics.committed.labels(name, fate).inc(len(trajectory.commits))
+            num_commits = len(trajectory.commits) + len(trajectory.early_commits)
+            self._metrics.committed.labels(name, fate).inc(num_commits)

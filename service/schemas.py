@@ -14,6 +14,7 @@ from service.errors import ApiError
 from tie_core.options import PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
 from tie_core.request import Detail
 
+TOP_LEVEL_OPTIONS: Final = {"task", "gen_length", "block_size", "early_commit", "early_commit_margin"}
 FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
@@ -67,7 +68,10 @@ class UnmaskingBody(Body):
     policy: PolicyName | None = None
     k: int | None = None
     tau: float | None = None
+    factor: float | None = None
+    gamma: float | None = None
     suppress_end: EndSetting | None = None
+    fill_end: bool | None = None
 
 
 class GenerateBody(Body):
@@ -84,12 +88,14 @@ class GenerateBody(Body):
     answer: AnswerBody | None = None
     tie: TieBody | None = None
     unmasking: UnmaskingBody | None = None
+    early_commit: bool | None = None
+    early_commit_margin: float | None = None
     stream: bool | None = None
     events: Detail | None = None
 
     def options(self) -> dict[str, Any]:
         """The core's options that the request names. null is "not said", but for `scored_positions`."""
-        said = self.model_dump(include={"task", "gen_length", "block_size"}, exclude_none=True)
+        said = self.model_dump(include=TOP_LEVEL_OPTIONS, exclude_none=True)
         if self.reasoning_length is not None:
             said["reasoning"] = self.reasoning_length
         for section in (self.tie, self.unmasking):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
@@ -23,6 +24,9 @@ class ScriptedVocabulary:
     fingerprint: str = "scripted"
     mask_id: int = MASK
 
+    def until_end(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        return tuple(takewhile(lambda token: token not in self.end_ids, tokens))
+
     def text_bytes(self, tokens: Sequence[int]) -> bytes:
         return bytes(token for token in tokens if token not in self.end_ids)
 
@@ -31,7 +35,7 @@ VOCABULARY: Any = ScriptedVocabulary()
 
 
 def canvas(reasoning: int, answer: int, *, suffix: tuple[int, ...] = (8,), block_size: int = 16) -> Canvas:
-    return blank_canvas((7, 7), suffix, Layout(reasoning, len(suffix), answer, block_size, MASK))
+    return blank_canvas((7, 7), suffix, Layout(reasoning, len(suffix), answer, block_size, MASK, END))
 
 
 def prediction(guesses: Mapping[int, int | Guess]) -> Prediction:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scripted import canvas
-from tie_core.canvas import Commit
+from tests.scripted import END, MASK, canvas
+from tie_core.canvas import Commit, Layout, blank_canvas
 
 
 def commit_all(blank, positions):
@@ -81,3 +81,24 @@ def test_a_run_takes_as_many_steps_as_the_layout_says(reasoning, answer, block_s
         run = commit_all(run, run.eligible[:per_step])
         steps += 1
     assert steps == expected
+
+
+def test_an_end_of_text_fills_the_rest_of_its_region_only():
+    blank = canvas(4, 2, block_size=2)
+    end, text = Commit(1, END, 0.7), Commit(0, 5, 0.9)
+    assert blank.fill_end((text,)) == ()
+    assert blank.fill_end((text, end)) == (Commit(2, END, 0.7), Commit(3, END, 0.7))
+    assert blank.fill_end((Commit(5, END, 0.6),)) == (Commit(6, END, 0.6),)
+    assert blank.fill_end((end, Commit(3, 4, 0.8))) == (Commit(2, END, 0.7),)
+
+
+def test_without_an_end_token_nothing_is_filled():
+    blank = blank_canvas((7,), (8,), Layout(4, 1, 2, 2, MASK))
+    assert blank.fill_end((Commit(1, END, 0.7),)) == ()
+
+
+def test_an_answer_is_complete_without_masks_in_the_scored_region():
+    blank = canvas(2, 1)
+    assert not blank.is_answered
+    assert commit_all(blank, [3]).is_answered
+    assert not commit_all(blank, [3]).is_complete

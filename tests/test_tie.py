@@ -233,5 +233,29 @@ def test_members_may_have_prompts_and_suffixes_of_different_lengths():
     assert seen.rounds[0].canvases[1].generated == (4, 4, 0, 0, 8, 8, 0, 0)
 
 
+def test_an_end_of_text_is_filled_to_the_end_of_its_region_without_steps():
+    def ending(seen):  # writes one token, then the end, then the answer
+        confidence = {0: 0.9, 1: 0.8, 2: 0.1, 3: 0.1}
+        return {0: (3, 0.9), 1: (END, 0.8), **{p: (4, confidence[p]) for p in (2, 3)}, 5: (5, 0.9), 6: (END, 0.5)}
+
+    seen = run([ending], fill_end=True)
+    (first,) = seen.rounds[0].trajectories
+    assert first.end.generated == (3, END, END, END, 8, MASK, MASK)
+    assert (first.num_steps, first.num_filled, len(first.commits)) == (2, 2, 4)
+    assert first.approximations == {"fill_end"}
+    assert seen.end.canvases[0].generated == (3, END, END, END, 8, 5, END)
+    assert run([ending]).rounds[0].trajectories[0].num_filled == 0
+
+
+def test_masks_before_an_end_of_text_are_still_decoded_step_by_step():
+    def ending_first(seen):
+        return {0: (3, 0.5), 1: (END, 0.9), 2: (4, 0.1), 3: (4, 0.1), 5: (5, 0.9), 6: (5, 0.9)}
+
+    seen = run([ending_first], fill_end=True, interval=1, relay_boundary="block")
+    (first,) = seen.rounds[0].trajectories
+    assert first.num_steps == 2  # the block is finished before the round is
+    assert first.end.generated == (3, END, END, END, 8, MASK, MASK)
+
+
 def test_a_commit_is_written_where_it_says():
     assert BLANK.commit([Commit(1, 5, 0.5)]).generated == (0, 5, 0, 0, 8, 0, 0)

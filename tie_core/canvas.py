@@ -4,7 +4,7 @@ Knows no model and no text. Positions are offsets in the generated part, so they
 lengths. Semi-autoregressive blocks and the answer suffix are the paper's; docs/paper-map.md says what is ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -23,7 +23,7 @@ class Layout:
     """The shape of the generated part: R reasoning positions, S suffix tokens, A answer positions.
 
     R and A are the same for every member of an ensemble; S is the suffix in the member's own tokens. A is 0 for the
-    open task, where every masked generated position is scored instead.
+    open task, where every masked generated position is scored instead. Without an `eos_id` no end is ever filled.
     """
 
     reasoning: int
@@ -31,6 +31,7 @@ class Layout:
     answer: int
     block_size: int
     mask_id: int
+    eos_id: int | None = None
 
     @property
     def length(self) -> int:
@@ -96,6 +97,11 @@ class Canvas:
         return self.layout.mask_id not in self.generated
 
     @property
+    def is_answered(self) -> bool:
+        """True without masked scored positions. Answers come last: so it is complete, or was committed early."""
+        return not self.masked(self.layout.scored_region)
+
+    @property
     def first_masked(self) -> int | None:
         """The leftmost masked position. The answer lies right of the reasoning, so it always waits for it."""
         try:
@@ -136,6 +142,21 @@ class Canvas:
             assert self.is_masked(commit.position), "a committed token is never undone by a step"
             generated[commit.position] = commit.token
         return replace(self, generated=tuple(generated))
+
+    def fill_end(self, commits: Sequence[Commit]) -> tuple[Commit, ...]:
+        """What follows from an end of text among a step's `commits`: ends at every other later mask of its region.
+
+        They take the confidence of the end that they follow from.
+        """
+        ends = [commit for commit in commits if commit.token == self.layout.eos_id]
+        if not ends:
+            return ()
+        end = min(ends, key=lambda commit: commit.position)
+        regions = (self.layout.reasoning_region, self.layout.answer_region)
+        stop = next(region.stop for region in regions if end.position in region)
+        taken = {commit.position for commit in commits}
+        behind = self.masked(range(end.position + 1, stop))
+        return tuple(replace(end, position=position) for position in behind if position not in taken)
 
     def with_generated(self, generated: tuple[int, ...], block_origin: int) -> "Canvas":
         """The same member's canvas with another generated part: what a relay writes."""

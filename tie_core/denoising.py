@@ -5,6 +5,7 @@ batches. So both commit by the same lines.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from tie_core.canvas import Canvas, Commit
 from tie_core.member import Query
@@ -13,7 +14,7 @@ from tie_core.prediction import Prediction
 from tie_core.scoring import History
 from tie_core.tie import Decode, Probe
 from tie_core.trajectory import Trajectory
-from tie_core.unmasking import POLICIES
+from tie_core.unmasking import POLICIES, Candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Denoising:
         self.history = work.history
         self._options = options
         self._commits: list[Commit] = []
+        self._num_filled = 0
         self._num_steps = 0
         self._num_forwards = 0
 
@@ -63,8 +65,11 @@ class Denoising:
         return self._step(prediction)
 
     def _step(self, prediction: Prediction) -> Step:
-        commits = choose_commits(self.canvas, prediction, self._options)
+        chosen = choose_commits(self.canvas, prediction, self._options)
+        filled = self.canvas.fill_end(chosen) if self._options.fill_end else ()
+        commits = chosen + filled
         self.canvas = self.canvas.commit(commits)
+        self._num_filled += len(filled)
         self.history = self.history.after(prediction)
         self._commits += commits
         self._num_steps += 1
@@ -81,6 +86,7 @@ class Denoising:
             commits=tuple(self._commits),
             num_steps=self._num_steps,
             num_forwards=self._num_forwards,
+            num_filled=self._num_filled,
         )
 
 
@@ -123,8 +129,17 @@ def choose_commits(canvas: Canvas, prediction: Prediction, options: TieOptions) 
     """What the unmasking policy commits of the eligible positions."""
     eligible = set(canvas.eligible)
     rows = [row for row, position in enumerate(prediction.positions) if position in eligible]
-    chosen = POLICIES[options.policy]([prediction.confidences[row] for row in rows], options)
+    candidates = Candidates(
+        [prediction.confidences[row] for row in rows], [_entropy_of_proposal(prediction, row) for row in rows]
+    )
+    chosen = POLICIES[options.policy](candidates, options)
     return tuple(
         Commit(prediction.positions[row], prediction.proposals[row], prediction.confidences[row])
         for row in (rows[index] for index in chosen)
     )
+
+
+def _entropy_of_proposal(prediction: Prediction, row: int) -> float:
+    """In nats; infinite where the proposal is held back or is not what the model itself would say."""
+    is_own = prediction.proposals[row] == prediction.tokens[row] and prediction.confidences[row] > 0
+    return -prediction.negative_entropy[row] if is_own else inf

@@ -158,7 +158,8 @@ def _blank_canvases(
     canvases = []
     for member, suffix in zip(members, suffixes, strict=True):
         ids = prompt_ids(member.vocabulary, prompt, messages)
-        layout = Layout(reasoning, len(suffix), answer, options.block_size, member.vocabulary.mask_id)
+        mask_id, eos_id = member.vocabulary.mask_id, member.vocabulary.eos_id
+        layout = Layout(reasoning, len(suffix), answer, options.block_size, mask_id, eos_id)
         _check_length(member, len(ids), layout)
         canvases.append(blank_canvas(ids, suffix, layout))
     return tuple(canvases)

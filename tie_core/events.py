@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from tie_core.errors import TieError
+from tie_core.options import Approximation
 from tie_core.selection import TieBreak
 
 FinishReason = Literal["stop", "length"]
@@ -100,7 +101,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StepTaken:
-    """One member made one denoising step."""
+    """One member made one denoising step; or, as its last one, its answer was committed early, without a forward."""
 
     type: ClassVar[str] = "tie.step"
     round: int
@@ -141,7 +142,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens in the final member's own vocabulary."""
+    """Tokens in the final member's own vocabulary; of its canvas, those that are no mask."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -153,6 +154,7 @@ class TieInfo:
     """How the answer came about. `scores` are the members' whole-run token change counts (None: no evidence).
 
     `scored` says what was assessed: the answer positions, or all generated ones (task `open`, not the paper's).
+    `approximations` are those that committed a token of some member: an empty list is the exact method's answer.
     """
 
     rounds: int
@@ -165,7 +167,7 @@ class TieInfo:
     scored: Literal["answer", "all"]
     candidates: Mapping[str, str]
     degraded: bool = False
-    approximations: tuple[str, ...] = ()
+    approximations: tuple[Approximation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

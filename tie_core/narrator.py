@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from tie_core.canvas import Canvas
+from tie_core.canvas import Canvas, Commit
 from tie_core.denoising import Step
 from tie_core.events import (
     Answer,
@@ -31,6 +31,7 @@ from tie_core.events import (
     Usage,
 )
 from tie_core.member import Member
+from tie_core.options import Approximation
 from tie_core.request import Request
 from tie_core.scoring import History
 from tie_core.tie import Outcome, Round
@@ -71,6 +72,7 @@ class Narrator:
         self._wins = Counter[int]()
         self._switches = 0
         self._rounds = 0
+        self._approximations: set[Approximation] = set()
 
     def created(self, queue_position: int) -> Created:
         request, layout, suffix = self._request, self._request.canvases[0].layout, self._num_suffix
@@ -97,17 +99,25 @@ class Narrator:
 
     def step(self, member: int, step: Step) -> StepTaken:
         self._note_first_state()
+        return self._step_taken(member, step.number, step.commits, step.canvas, step.history)
+
+    def _early_step(self, run: Trajectory) -> StepTaken:
+        return self._step_taken(run.member, run.num_steps + 1, run.early_commits, run.end, run.history)
+
+    def _step_taken(
+        self, member: int, number: int, commits: tuple[Commit, ...], canvas: Canvas, history: History
+    ) -> StepTaken:
         decode = self._request.members[member].vocabulary.decode
         return StepTaken(
             round=self._round,
-            step=step.number,
+            step=number,
             model=self._names[member],
             set=tuple(
                 Placed(self._told(member, commit.position), decode((commit.token,)), round(commit.confidence, 6))
-                for commit in step.commits
+                for commit in commits
             ),
-            masked_left=step.canvas.masked_left,
-            answer_probe=self._answer_probe(member, step.canvas, step.history),
+            masked_left=canvas.masked_left,
+            answer_probe=self._answer_probe(member, canvas, history),
         )
 
     def round(self, ended: Round) -> Iterator[Event]:
@@ -142,13 +152,15 @@ class Narrator:
         self._round = ended.number + 1
 
     def completed(self, outcome: Outcome) -> Iterator[Event]:
-        """The last answer event and the result."""
+        """The steps of an early commit for listeners that ask for steps, the last answer event and the result."""
         self._count(outcome.last_trajectories, (0,) * len(self._names))
+        if self._request.wants_steps:
+            yield from (self._early_step(run) for run in outcome.last_trajectories if run.early_commits)
         final = outcome.final.member
         canvas, member = outcome.canvases[final], self._request.members[final]
         yield from self._answer(final, canvas)
         layout = canvas.layout
-        reasoning = _text(member, canvas, layout.reasoning_region)
+        reasoning = _text(member, canvas, _before_first_mask(canvas, layout.reasoning_region))
         answer = _text(member, canvas, layout.answer_region)
         yield Completed(
             id=self._request.id,
@@ -179,6 +191,7 @@ class Narrator:
                 member.name: _text(member, canvas, canvas.layout.scored_region).strip()
                 for member, canvas in zip(members, canvases, strict=True)
             },
+            approximations=tuple(sorted(self._approximations)),
         )
 
     def _timings(self) -> Timings:
@@ -202,6 +215,7 @@ class Narrator:
         for trajectory, num_forwards in zip(trajectories, num_score_forwards, strict=True):
             self._decode_forwards[trajectory.member] += trajectory.num_steps
             self._score_forwards[trajectory.member] += num_forwards
+            self._approximations |= trajectory.approximations
 
     def _nfe(self) -> dict[str, NfeInfo]:
         return {
@@ -251,7 +265,7 @@ class Narrator:
             for position in canvas.layout.scored_region
         ]
         return AnswerProbe(
-            text=vocabulary.decode(_until_end(tokens, vocabulary.end_ids)),
+            text=vocabulary.decode(vocabulary.until_end(tokens)),
             tcc=float(history.changes.value),
             top1=round(history.top1, 6),
         )
@@ -260,22 +274,25 @@ class Narrator:
 def _text(member: Member, canvas: Canvas, region: range) -> str:
     """The committed text of a region, up to its first end token."""
     tokens = [canvas.generated[position] for position in region if not canvas.is_masked(position)]
-    return member.vocabulary.decode(_until_end(tokens, member.vocabulary.end_ids))
+    return member.vocabulary.decode(member.vocabulary.until_end(tokens))
 
 
-def _until_end(tokens: list[int], end_ids: frozenset[int]) -> tuple[int, ...]:
-    end = next((index for index, token in enumerate(tokens) if token in end_ids), len(tokens))
-    return tuple(tokens[:end])
+def _before_first_mask(canvas: Canvas, region: range) -> range:
+    """What an early commit leaves behind a mask is no text: words would be missing in it."""
+    return range(region.start, next(iter(canvas.masked(region)), region.stop))
 
 
 def _finish_reason(member: Member, canvas: Canvas) -> FinishReason:
-    """`stop` if the member ended its text itself, `length` if it filled the canvas."""
-    ended = any(canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region)
+    """`stop` if the member ended its text itself or was stopped before the canvas was full, else `length`."""
+    ended = not canvas.is_complete or any(
+        canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region
+    )
     return "stop" if ended else "length"
 
 
 def _usage(canvas: Canvas) -> Usage:
-    return Usage(len(canvas.prompt), canvas.layout.length, len(canvas.prompt) + canvas.layout.length)
+    num_generated = canvas.layout.length - canvas.masked_left
+    return Usage(len(canvas.prompt), num_generated, len(canvas.prompt) + num_generated)
 
 
 def _milliseconds(seconds: float) -> float:

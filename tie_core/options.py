@@ -12,10 +12,13 @@ from tie_core.errors import OptionsError
 Task = Literal["general", "math", "planning", "code", "open"]
 ScoreName = Literal["tcc", "top1", "entropy", "margin"]
 SelectionName = Literal["lowest_tcc", "best_model", "most_selected"]
-PolicyName = Literal["top_k", "threshold"]
+PolicyName = Literal["top_k", "threshold", "factor", "entropy_bound"]
 SuppressEnd = Literal["off", "confidence", "prediction"]
 RelayBoundary = Literal["auto", "block", "step"]
+Approximation = Literal["early_commit", "fill_end"]
 
+MAX_FACTOR = 2.0  # of `factor`: above it a position with confidence 0 would pass
+MAX_GAMMA = 100.0  # nats; the entropy of a vocabulary of a million tokens is 14
 MAX_GENERATED = 8192  # a canvas longer than this is a mistake: no published MDLM was trained on it
 
 
@@ -29,6 +32,9 @@ class TieOptions:
     `suppress_end` keeps end tokens from being committed early: `confidence` commits them last (the setting of
     LLaDA-1.5's own GSM8K evaluation), `prediction` never predicts EOS. Statistics never see it.
     `relay_boundary` says where a round may end: `auto` is a block boundary between different tokenizers, else any step.
+    `k`, `tau`, `factor` and `gamma` (nats) each belong to one unmasking policy. Approximations, off by default:
+    `fill_end` writes end-of-text behind a committed one, to the end of its region; `early_commit` ends a request whose
+    answer all members agree on, with `early_commit_margin` as the least top-1 minus top-2 probability.
     """
 
     task: Task = "general"
@@ -47,15 +53,22 @@ class TieOptions:
     policy: PolicyName = "top_k"
     k: int = 1
     tau: float = 0.9
+    factor: float = 1.0
+    gamma: float = 0.1
     suppress_end: SuppressEnd = "off"
+    fill_end: bool = False
+    early_commit: bool = False
+    early_commit_margin: float = 0.9
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             _check_choice(name, getattr(self, name), allowed)
         for name, (low, high) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high)
-        _check_probability("tau", self.tau)
-        _check_type("cross_model", self.cross_model, bool, "true or false")
+        for name, most in _POSITIVE.items():
+            _check_positive(name, getattr(self, name), most)
+        for name in ("cross_model", "fill_end", "early_commit"):
+            _check_type(name, getattr(self, name), bool, "true or false")
         _check_type("suffix", self.suffix, str, "a string")
         if any(0xD800 <= ord(character) < 0xE000 for character in self.suffix):
             raise OptionsError("suffix", "suffix holds a lone surrogate, which is no text")
@@ -115,6 +128,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "interval": (1, 1_000_000),
     "k": (1, MAX_GENERATED),
 }
+_POSITIVE: dict[str, float] = {"tau": 1.0, "factor": MAX_FACTOR, "gamma": MAX_GAMMA, "early_commit_margin": 1.0}
 _LENGTHS = ("gen_length", "reasoning", "answer")
 
 
@@ -173,9 +187,9 @@ def _check_range(name: str, value: object, low: int, high: int) -> None:
         raise OptionsError(name, f"{name} is a whole number from {low} to {high}")
 
 
-def _check_probability(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1.0:
-        raise OptionsError(name, f"{name} is a probability above 0 and at most 1")
+def _check_positive(name: str, value: object, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= most:
+        raise OptionsError(name, f"{name} is a number above 0 and at most {most:g}")
 
 
 def _check_type(name: str, value: object, kind: type, words: str) -> None:

@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any
 
 from tie_core.canvas import Canvas
+from tie_core.early_commit import commit_early
 from tie_core.options import TieOptions
 from tie_core.prediction import Prediction
 from tie_core.relay import Relayed, Views, extends
@@ -73,7 +74,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end: all candidates with their complete canvases, and the one that the final rule chose.
+    """The end: all candidates with their canvases, answers complete, and the one that the final rule chose.
 
     `last_trajectories` are the members' steps since the last relay.
     """
@@ -115,7 +116,8 @@ def tie(
             Decode(member, canvas, History(scopes[member]), num_steps, to_boundary, first_predictions[member])
             for member, canvas in enumerate(canvases)
         )
-        if any(trajectory.end.is_complete for trajectory in trajectories):
+        trajectories = commit_early(trajectories, vocabularies, options)  # ours, off by default
+        if any(trajectory.end.is_answered for trajectory in trajectories):
             break
         # Section 4.2: one score per trajectory; the most reliable one leads.
         views = Views([trajectory.end for trajectory in trajectories], vocabularies)
@@ -218,7 +220,7 @@ def _finish(
     trajectories: tuple[Trajectory, ...],
 ) -> Generator[tuple[Decode, ...], tuple[Trajectory, ...], tuple[Trajectory, ...]]:
     """Let the members that have not completed run to their end, each history going on unbroken."""
-    unfinished = [trajectory for trajectory in trajectories if not trajectory.end.is_complete]
+    unfinished = [trajectory for trajectory in trajectories if not trajectory.end.is_answered]
     if not unfinished:
         return trajectories
     rest = yield tuple(Decode(trajectory.member, trajectory.end, trajectory.history, None) for trajectory in unfinished)

@@ -6,6 +6,7 @@ A trajectory is data: frozen, and it crosses threads. It keeps what the assessme
 from dataclasses import dataclass
 
 from tie_core.canvas import Canvas, Commit
+from tie_core.options import Approximation
 from tie_core.scoring import History
 
 
@@ -14,6 +15,8 @@ class Trajectory:
     """The steps that took one member from `start` to `end`, without a relay in between.
 
     `num_forwards` is what they cost: one less than `num_steps` if the first prediction was read before the round.
+    `num_filled` of the commits followed from an end of text; `early_commits`, not among them, are the answer's where it
+    was committed without further steps.
     """
 
     member: int
@@ -23,6 +26,14 @@ class Trajectory:
     commits: tuple[Commit, ...]
     num_steps: int
     num_forwards: int
+    num_filled: int = 0
+    early_commits: tuple[Commit, ...] = ()
+
+    @property
+    def approximations(self) -> frozenset[Approximation]:
+        """Those that committed something here."""
+        used: dict[Approximation, int] = {"fill_end": self.num_filled, "early_commit": len(self.early_commits)}
+        return frozenset(name for name, num_commits in used.items() if num_commits)
 
     def followed_by(self, rest: "Trajectory") -> "Trajectory":
         """This trajectory and its continuation, whose history goes on from this one's: no relay lies between."""
@@ -35,4 +46,5 @@ class Trajectory:
             commits=self.commits + rest.commits,
             num_steps=self.num_steps + rest.num_steps,
             num_forwards=self.num_forwards + rest.num_forwards,
+            num_filled=self.num_filled + rest.num_filled,
         )

@@ -61,6 +61,11 @@ class Vocabulary:
         """The text of tokens, special ones left out, with U+FFFD for bytes that are no whole character."""
         return self.text_bytes(tokens).decode("utf-8", errors="replace")
 
+    def until_end(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """The tokens before the first end token."""
+        end = next((index for index, token in enumerate(tokens) if token in self.end_ids), len(tokens))
+        return tuple(tokens[:end])
+
     def byte_token(self, byte: int) -> int | None:
         """The token that is this one byte, if there is one (byte-level vocabularies have all 256)."""
         return self._byte_tokens[byte]

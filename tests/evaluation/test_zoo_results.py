@@ -62,3 +62,13 @@ def test_the_command_writes_the_page_and_does_not_measure_twice(tmp_path, capsys
 def test_an_unknown_setting_ends_with_a_message(capsys):
     with pytest.raises(SystemExit, match="no setting nonsense"):
         zoo_results.main(["--settings", "nonsense"])
+
+
+def test_the_price_list_is_made_of_validation_items_only(tmp_path, capsys):
+    words = ["--page", "fewer-steps", "--items", "2", "--settings", "tcc-tau90,tcc-tau90-fill"]
+
+    zoo_results.main([*words, "--out", str(tmp_path / "page.md")])
+
+    assert "validation seed (20260616)" in (tmp_path / "page.md").read_text()
+    with pytest.raises(SystemExit, match="takes validation items"):
+        zoo_results.main([*words, "--seed-split", "test"])

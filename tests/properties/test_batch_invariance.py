@@ -1,6 +1,7 @@
 """A request's result does not depend on its batch-mates: alone or among 1 to 15 others, bit for bit in float32."""
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.running import run_together, running_engine
 from tie_core.ensemble import Ensemble
 from tie_core.events import Completed, Event, RoundEnded, event_data
 from tie_core.request import Request
+from tie_core.unmasking import POLICIES
 
 WORDS = ("Anna", "has", "4", "boxes", "with", "6", "pens,", "what", "of", "them?", "rev", "add", "Zoë", "日本")
 NUM_CASES = 300
@@ -24,10 +26,15 @@ def random_request(rng: random.Random) -> dict:
         "block_size": rng.choice([3, 4, 8]),
         "interval": rng.choice([2, 4, 7, 40]),
         "score": rng.choice(["tcc", "top1", "entropy", "margin"]),
-        "policy": rng.choice(["top_k", "threshold"]),
+        "policy": rng.choice(sorted(POLICIES)),
         "k": rng.randint(1, 3),
         "tau": 0.2,
+        "factor": rng.choice([1.0, 2.0]),
+        "gamma": rng.choice([0.1, 10.0]),
         "suppress_end": rng.choice(["off", "confidence", "prediction"]),
+        "fill_end": rng.choice([True, False]),
+        "early_commit": rng.choice([True, False]),
+        "early_commit_margin": 0.001,
         "detail": rng.choice(["round", "step"]),
     }
 
@@ -45,15 +52,17 @@ def story(events: list[Event]) -> list[object]:
 def test_alone_equals_among_others(figure):
     rng = random.Random(20261123)
     ensemble = Ensemble("tiny", [tiny(name) for name in TINY])
-    num_cases = 0
+    num_cases, approximated = 0, Counter()
     with running_engine(ensemble.members) as engine:
         while num_cases < NUM_CASES:
             asked = [random_request(rng) for _ in range(rng.randint(2, 16))]
             together = run_together(engine, [ensemble.request(**request) for request in asked])
             for request, events in zip(asked, together, strict=True):
                 assert story(events) == story(list(ensemble.generate(**request)))
+                approximated.update(events[-1].tie.approximations)
             num_cases += len(asked)
-    figure(f"batch invariance: {num_cases} requests are equal alone and among 1 to 15 others")
+    told = ", ".join(f"{name} in {count}" for name, count in sorted(approximated.items()))
+    figure(f"batch invariance: {num_cases} requests are equal alone and among 1 to 15 others ({told})")
 
 
 @pytest.mark.parametrize("budget", [1, 100, 10_000])

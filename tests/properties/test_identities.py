@@ -9,6 +9,7 @@ from tie_core.ensemble import Ensemble
 from tie_core.events import RoundEnded, StepTaken
 from tie_core.member import Member
 from tie_core.prompting import prompt_ids
+from tie_core.unmasking import POLICIES
 from tie_core.zoo import SUFFIX
 
 QUESTION = [{"role": "user", "content": "rev 314159; inc 271828; add 141421"}]
@@ -29,8 +30,24 @@ def ensembles() -> list[list[Member]]:
     ]
 
 
-def decode_plainly(member: Member, k: int = 1) -> list[int]:
-    """Semi-autoregressive low-confidence remasking, written from its definition over the plain logits."""
+def commits_of(policy: str, confidence: torch.Tensor, entropy: torch.Tensor, bound: float) -> torch.Tensor:
+    """Each policy from its definition, by trying every number of commits from all down to one."""
+    order = (entropy if policy == "entropy_bound" else -confidence).argsort(stable=True)
+    for number in range(len(order), 1, -1):
+        chosen = order[:number]
+        is_within = {
+            "top_k": number <= bound,
+            "threshold": bool((confidence[chosen] >= bound).all()),
+            "factor": (number + 1) * (1 - confidence[chosen].min().item()) < bound,
+            "entropy_bound": (entropy[chosen].sum() - entropy[chosen].max()).item() <= bound,
+        }
+        if is_within[policy]:
+            return chosen
+    return order[:1]
+
+
+def decode_plainly(member: Member, policy: str = "top_k", bound: float = 1) -> list[int]:
+    """Semi-autoregressive decoding, written from its definition over the plain logits."""
     vocabulary, model = member.vocabulary, member.model
     suffix = vocabulary.encode(SUFFIX)
     num_reasoning = SHAPE["gen_length"] - SHAPE["answer"] - len(suffix)
@@ -44,9 +61,11 @@ def decode_plainly(member: Member, k: int = 1) -> list[int]:
                 logits = model.logits(ids[None])[0].clone()
                 if model.logits_are_shifted:
                     logits = torch.cat([logits[:1], logits[:-1]])
-                confidence, tokens = logits.softmax(-1).index_fill(-1, forbidden, -1.0).max(-1)
-                best = masked[confidence[masked].argsort(descending=True, stable=True)[:k]]
-                ids[best] = tokens[best]
+                probabilities = logits[masked].softmax(-1)
+                confidence, tokens = probabilities.index_fill(-1, forbidden, -1.0).max(-1)
+                assert torch.equal(tokens, probabilities.argmax(-1)), "its own entropy describes what is committed"
+                best = commits_of(policy, confidence, torch.special.entr(probabilities).sum(-1), bound)
+                ids[masked[best]] = tokens[best]
     return ids[len(prompt) :].tolist()
 
 
@@ -58,12 +77,24 @@ def generated(members: list[Member], **options) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("number", range(5))
-@pytest.mark.parametrize("k", [1, 2])
-def test_an_ensemble_of_one_equals_plain_decoding(number, k):
+@pytest.mark.parametrize(
+    ("policy", "name", "bound"),
+    [
+        ("top_k", "k", 1),
+        ("top_k", "k", 2),
+        ("threshold", "tau", 0.1),
+        ("threshold", "tau", 0.9),
+        ("factor", "factor", 1.0),
+        ("factor", "factor", 2.0),
+        ("entropy_bound", "gamma", 0.1),
+        ("entropy_bound", "gamma", 15.0),
+    ],
+)
+def test_an_ensemble_of_one_equals_plain_decoding(number, policy, name, bound):
     member = single_members()[number]
-    expected = decode_plainly(member, k)
+    expected = decode_plainly(member, policy, bound)
     for score in SCORES:
-        assert generated([member], interval=8, score=score, k=k) == [expected]
+        assert generated([member], interval=8, score=score, policy=policy, **{name: bound}) == [expected]
 
 
 @pytest.mark.parametrize("name", ["llada-tiny", "dream-tiny"])
@@ -114,10 +145,10 @@ def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
 
 
 @pytest.mark.parametrize("number", range(4))
-@pytest.mark.parametrize("policy", ["top_k", "threshold"])
+@pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_answer_positions_are_never_committed_before_reasoning_ones(number, policy):
     members = ensembles()[number]
-    request = {"messages": QUESTION, **SHAPE, "interval": 3, "policy": policy, "tau": 0.3}
+    request = {"messages": QUESTION, **SHAPE, "interval": 3, "policy": policy, "tau": 0.3, "gamma": 15.0}
     events = list(Ensemble("test", members).generate(**request, detail="step"))
     steps = [event for event in events if isinstance(event, StepTaken)]
     first_answer = SHAPE["gen_length"] - SHAPE["answer"]

@@ -271,6 +271,8 @@ def test_a_run_on_a_server_asks_by_the_routes_names() -> None:
             "top1",
             "--policy",
             "threshold",
+            "--fill-end",
+            "--early-commit",
             "--ensemble",
             "e",
         )
@@ -281,7 +283,8 @@ def test_a_run_on_a_server_asks_by_the_routes_names() -> None:
         "ensemble": "e",
         "events": "step",
         "tie": {"score": "top1"},
-        "unmasking": {"policy": "threshold"},
+        "unmasking": {"policy": "threshold", "fill_end": True},
+        "early_commit": True,
         "stream": True,
     }
 

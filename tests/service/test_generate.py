@@ -124,7 +124,16 @@ def test_options_reach_the_core_and_come_back_resolved(served: Served) -> None:
         "block_size": 4,
         "answer": {"suffix": " =", "length": 6, "scored_positions": 3},
         "tie": {"interval": 4, "score": "margin", "cross_model": False, "selection": "most_selected"},
-        "unmasking": {"policy": "threshold", "tau": 0.7, "suppress_end": True},
+        "unmasking": {
+            "policy": "factor",
+            "tau": 0.7,
+            "factor": 0.8,
+            "gamma": 0.3,
+            "suppress_end": True,
+            "fill_end": True,
+        },
+        "early_commit": True,
+        "early_commit_margin": 0.8,
     }
 
     created, *_ = served.events(body)
@@ -134,7 +143,9 @@ def test_options_reach_the_core_and_come_back_resolved(served: Served) -> None:
     assert (options["reasoning"], options["answer"], options["suffix"]) == (8, 6, " =")
     assert (options["scored_positions"], options["block_size"], options["interval"]) == (3, 4, 4)
     assert (options["score"], options["cross_model"], options["selection"]) == ("margin", False, "most_selected")
-    assert (options["policy"], options["tau"], options["suppress_end"]) == ("threshold", 0.7, "confidence")
+    assert (options["policy"], options["tau"], options["suppress_end"]) == ("factor", 0.7, "confidence")
+    assert (options["factor"], options["gamma"], options["fill_end"]) == (0.8, 0.3, True)
+    assert (options["early_commit"], options["early_commit_margin"]) == (True, 0.8)
 
 
 def test_defaults_are_layered_in_the_core(served: Served) -> None:

@@ -57,7 +57,8 @@ def test_without_configuration_it_is_the_zoo() -> None:
     assert [model.name for model in settings.models] == list(zoo.MEMBERS)
     assert settings.default_ensemble.name == "tie"
     assert settings.default_ensemble.defaults["interval"] == zoo.INTERVAL
-    assert settings.default_ensemble.policy_defaults["threshold"]["interval"] == zoo.THRESHOLD_INTERVAL
+    for policy in ("threshold", "factor", "entropy_bound"):
+        assert settings.default_ensemble.policy_defaults[policy]["interval"] == zoo.PARALLEL_INTERVAL
     assert settings.server.host == "127.0.0.1"
 
 

@@ -23,7 +23,8 @@ Progress = Callable[[str, int, int], None]  # setting, answered, items
 class Answered:
     """One item under one setting, by member name where members differ.
 
-    `tcc` is that of the whole run; None where the run gave no evidence.
+    `tcc` is that of the whole run; None where the run gave no evidence. `is_approximate`: an approximation committed
+    something.
     """
 
     is_right: bool
@@ -34,6 +35,7 @@ class Answered:
     rounds: int
     switches: int
     wins: Mapping[str, int]
+    is_approximate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def read(item: Item, completed: Completed) -> Answered:
         rounds=info.rounds,
         switches=info.switches,
         wins=info.wins,
+        is_approximate=bool(info.approximations),
     )
 
 

@@ -26,6 +26,14 @@ class Circumstances:
     versions: Mapping[str, str]
     weights: Mapping[str, str]
 
+    @property
+    def all_versions(self) -> str:
+        return ", ".join(f"{name} {version}" for name, version in self.versions.items())
+
+    @property
+    def all_weights(self) -> str:
+        return ", ".join(f"{name} `{digest}`" for name, digest in self.weights.items())
+
 
 def render(told: Circumstances, settings: Sequence[Setting], measurements: Mapping[str, Measurement]) -> str:
     """The page in Markdown. Needs the measurement `post`."""
@@ -34,7 +42,7 @@ def render(told: Circumstances, settings: Sequence[Setting], measurements: Mappi
     num_failed = sum(baseline_of(post).failed_by_all)
     return "\n".join(
         (
-            _opening(told),
+            OPENING.format(told=told, note=SPLIT_NOTES[told.split]),
             f"## Targets\n\n{_targets(targets)}",
             f"## Right answers\n\n{ANSWERS}\n{_answers(rows)}",
             f"## Rounds, leaders and forwards\n\n{ROUNDS}\n{_rounds(rows, tuple(member_answers(post)))}",
@@ -43,12 +51,6 @@ def render(told: Circumstances, settings: Sequence[Setting], measurements: Mappi
             f"## What these figures do not show\n\n{LIMITS}",
         )
     )
-
-
-def _opening(told: Circumstances) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in told.versions.items())
-    weights = ", ".join(f"{name} `{digest}`" for name, digest in told.weights.items())
-    return OPENING.format(told=told, versions=versions, weights=weights, note=SPLIT_NOTES[told.split])
 
 
 def _targets(targets: Sequence[Verdict]) -> str:
@@ -119,10 +121,10 @@ page; it is not edited by hand.
 - Items: the first {told.num_items:,} worksheets of the {told.split} seed ({told.seed}), the same ones in every row.
   {note}
 - Members: trained for this project; the recipe is `tie_core/zoo` (`make zoo`), and the [log](log.md) says how these
-  weights came about. Checkpoints (SHA-256 of the weights, first digits): {weights}.
+  weights came about. Checkpoints (SHA-256 of the weights, first digits): {told.all_weights}.
 - Decoding: float32, greedy; block 8, n = 8, one token a step and the final rule `lowest_tcc` where a row does not say
   otherwise. Requests go through the engine that serves, up to 64 at once.
-- Measured on {told.date}: {versions}; {told.machine}.
+- Measured on {told.date}: {told.all_versions}; {told.machine}.
 
 In brackets: 95 % intervals, Wilson's for a share, normal ones for paired differences over the same items. p is
 McNemar's exact two-sided test. No correction is made for the number of rows.

@@ -13,7 +13,8 @@ THRESHOLD: Final = {"policy": "threshold", "tau": 0.9}
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One way of answering. `baseline` names the post-generation ensemble with the same unmasking policy."""
+    """One way of answering. `baseline` names what it is compared with: in the results the post-generation ensemble with
+    the same unmasking policy, among the ways with fewer steps the exact one."""
 
     name: str
     label: str
@@ -51,14 +52,16 @@ SETTINGS: Final = (
 )
 
 
-def choose_settings(names: Sequence[str]) -> tuple[Setting, ...]:
-    """The settings named (none named: all), `post` and the baselines they are compared with, in the usual order.
+def choose_settings(
+    names: Sequence[str], settings: Sequence[Setting] = SETTINGS, always: Sequence[str] = ("post",)
+) -> tuple[Setting, ...]:
+    """The settings named (none named: all), `always` and the baselines they are compared with, in the usual order.
 
     Raises:
         ValueError: an unknown name.
     """
-    known = {setting.name: setting for setting in SETTINGS}
+    known = {setting.name: setting for setting in settings}
     if unknown := sorted(set(names) - set(known)):
         raise ValueError(f"no setting {', '.join(unknown)}: the settings are {', '.join(known)}")
-    wanted = {"post", *(wanted for name in names or known for wanted in (name, known[name].baseline))}
-    return tuple(setting for setting in SETTINGS if setting.name in wanted)
+    wanted = {*always, *(wanted for name in names or known for wanted in (name, known[name].baseline))}
+    return tuple(setting for setting in settings if setting.name in wanted)

@@ -1,11 +1,11 @@
-"""Measures the zoo, alone and together, on held-out items, and writes the page of results. Run by `make results`."""
+"""Measures the zoo and writes a page: its right answers (`make results`), what fewer steps cost (`make prices`)."""
 
 import argparse
 import os
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,6 +18,7 @@ import transformers
 import tie_core
 from tie_core.engine.engine import Engine
 from tie_core.ensemble import Ensemble
+from tie_core.evaluation import fewer_steps
 from tie_core.evaluation.archive import Archive
 from tie_core.evaluation.measuring import MAX_RUNNING, Measurement, measure
 from tie_core.evaluation.page import Circumstances, render
@@ -26,9 +27,31 @@ from tie_core.member import load_member
 from tie_core.zoo import DEFAULTS, MEMBERS, member_path
 from tie_core.zoo.task import TEST_SEED, VALIDATION_SEED, Item, make_items
 
-PAGE: Final = Path("docs/results.md")
 SEEDS: Final = {"test": TEST_SEED, "validation": VALIDATION_SEED}
 SECONDS_BETWEEN_REPORTS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page and what it is made of: the settings, the ones it needs whatever is asked for, whose items it may take.
+
+    It is written to `path` if measured on the first of `splits`.
+    """
+
+    path: Path
+    settings: Sequence[Setting]
+    always: Sequence[str]
+    splits: Sequence[str]
+    num_items: int
+    render: Callable[[Circumstances, Sequence[Setting], Mapping[str, Measurement]], str]
+
+
+PAGES: Final = {
+    "results": Page(Path("docs/results.md"), SETTINGS, ("post",), ("test", "validation"), 1000, render),
+    "fewer-steps": Page(
+        Path("docs/fewer-steps.md"), fewer_steps.SETTINGS, (), ("validation",), 400, fewer_steps.render
+    ),
+}
 
 
 @dataclass(slots=True)
@@ -46,16 +69,21 @@ class Reports:
 
 def main(words: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(words)
+    page: Page = PAGES[asked.page]
+    split = asked.seed_split or page.splits[0]
+    if split not in page.splits:
+        sys.exit(f"the page {asked.page} takes {' or '.join(page.splits)} items: constants are chosen by it")
     try:
-        settings = choose_settings([name for name in asked.settings.split(",") if name])
-        told = _circumstances(asked.seed_split, asked.items)
+        settings = choose_settings([name for name in asked.settings.split(",") if name], page.settings, page.always)
+        told = _circumstances(split, asked.items or page.num_items)
         archive = Archive(asked.save, {"seed": told.seed, "items": told.num_items, "weights": dict(told.weights)})
         measurements = archive.load()
     except ValueError as error:
         sys.exit(str(error))
     missing = [setting for setting in settings if setting.name not in measurements]
     measurements |= measure_all(missing, make_items(told.seed, told.num_items), archive)
-    _write(asked.out or (PAGE if told.split == "test" else None), render(told, settings, measurements))
+    path = asked.out or (page.path if split == page.splits[0] else None)
+    _write(path, page.render(told, settings, measurements))
 
 
 def measure_all(settings: Sequence[Setting], items: Sequence[Item], archive: Archive) -> Mapping[str, Measurement]:
@@ -75,11 +103,13 @@ def measure_all(settings: Sequence[Setting], items: Sequence[Item], archive: Arc
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tie_core.evaluation.zoo_results", description=__doc__)
-    parser.add_argument("--items", type=_number_of_items, default=1000, help="worksheets in every row (default 1000)")
-    parser.add_argument("--seed-split", choices=SEEDS, default="test", help="whose items (default test)")
-    names = ", ".join(setting.name for setting in SETTINGS)
-    parser.add_argument("--settings", default="", help=f"comma-separated, and their baselines (default all): {names}")
-    parser.add_argument("--out", type=Path, help=f"the page (default {PAGE} of the test seed, else standard output)")
+    parser.add_argument("--page", choices=PAGES, default="results", help="which page (default results)")
+    sizes = ", ".join(f"{page.num_items} for {name}" for name, page in PAGES.items())
+    parser.add_argument("--items", type=_number_of_items, help=f"worksheets in every row (default {sizes})")
+    parser.add_argument("--seed-split", choices=SEEDS, help="whose items (default: what the page is meant for)")
+    names = "; ".join(f"{name}: {', '.join(each.name for each in page.settings)}" for name, page in PAGES.items())
+    parser.add_argument("--settings", default="", help=f"comma-separated, and their baselines (default all). {names}")
+    parser.add_argument("--out", type=Path, help="the file (default in docs/, of other items standard output)")
     parser.add_argument("--save", type=Path, help="keep measurements in this file; what it holds is not run again")
     return parser
 

@@ -22,9 +22,9 @@ BLOCK_SIZE: Final = 8
 """One slot."""
 INTERVAL: Final = 8
 """n, one slot at one token a step."""
-THRESHOLD_INTERVAL: Final = 1
-"""n under the `threshold` policy, which commits a slot in about two steps: rounds between different tokenizers end at
-block boundaries, so 1 means one slot a round, and 3 would mean two."""
+PARALLEL_INTERVAL: Final = 1
+"""n under the policies that commit a slot in about two steps: rounds between different tokenizers end at block
+boundaries, so 1 means one slot a round, and 3 would mean two."""
 
 DEFAULTS: Final[Mapping[str, int | str]] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ DEFAULTS: Final[Mapping[str, int | str]] = MappingProxyType(
 )
 """The options of an ensemble of these members."""
 POLICY_DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
-    {"threshold": MappingProxyType({"interval": THRESHOLD_INTERVAL})}
+    {policy: MappingProxyType({"interval": PARALLEL_INTERVAL}) for policy in ("threshold", "factor", "entropy_bound")}
 )
 """What differs under one unmasking policy."""
 

@@ -11,10 +11,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from service.encoding import JsonError, from_json
 from service.errors import ApiError
-from tie_core.options import PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
+from tie_core.options import CacheName, PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
 from tie_core.request import Detail
 
-TOP_LEVEL_OPTIONS: Final = {"task", "gen_length", "block_size", "early_commit", "early_commit_margin"}
+TOP_LEVEL_OPTIONS: Final = {
+    "task",
+    "gen_length",
+    "block_size",
+    "cache",
+    "refresh_interval",
+    "early_commit",
+    "early_commit_margin",
+}
 FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
@@ -88,6 +96,8 @@ class GenerateBody(Body):
     answer: AnswerBody | None = None
     tie: TieBody | None = None
     unmasking: UnmaskingBody | None = None
+    cache: CacheName | None = None
+    refresh_interval: int | None = None
     early_commit: bool | None = None
     early_commit_margin: float | None = None
     stream: bool | None = None

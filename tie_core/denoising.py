@@ -9,7 +9,8 @@ from math import inf
 
 from tie_core.canvas import Canvas, Commit
 from tie_core.member import Query
-from tie_core.options import TieOptions
+from tie_core.models.key_values import CanvasCache
+from tie_core.options import SuppressEnd, TieOptions
 from tie_core.prediction import Prediction
 from tie_core.scoring import History
 from tie_core.tie import Decode, Probe
@@ -28,6 +29,44 @@ class Step:
     history: History
 
 
+class WindowCache:
+    """What a step reads under `cache: window`; the round is the epoch of the cache.
+
+    The first forward reads the whole canvas and keeps its keys and values; so does every `refresh_interval`-th one
+    after it. The others read the active block, every masked scored position, and what was committed since.
+    """
+
+    def __init__(self, refresh_interval: int) -> None:
+        self.num_windowed = 0
+        self._refresh_interval = refresh_interval
+        self._kept = CanvasCache()
+        self._read: Canvas | None = None  # as it was when it was last read whole
+        self._since_whole = 0
+
+    def query(self, canvas: Canvas, suppress_end: SuppressEnd) -> Query:
+        fresh = None if self._is_due else self._window(canvas)
+        return Query(canvas, canvas.watched, suppress_end, self._kept, fresh)
+
+    def after_forward(self, canvas: Canvas) -> None:
+        """`canvas` is what the forward read."""
+        if self._is_due:
+            self._read, self._since_whole = canvas, 1
+        else:
+            self._since_whole += 1
+            self.num_windowed += 1
+
+    @property
+    def _is_due(self) -> bool:
+        return self._read is None or self._since_whole >= self._refresh_interval
+
+    def _window(self, canvas: Canvas) -> tuple[int, ...]:
+        assert self._read is not None
+        changed = (
+            position for position, token in enumerate(self._read.generated) if token != canvas.generated[position]
+        )
+        return tuple(sorted({*canvas.active_block, *canvas.watched, *changed}))
+
+
 class Denoising:
     """A `Decode` in progress."""
 
@@ -40,6 +79,7 @@ class Denoising:
         self._num_filled = 0
         self._num_steps = 0
         self._num_forwards = 0
+        self._cache = WindowCache(options.refresh_interval) if options.cache == "window" else None
 
     @property
     def is_finished(self) -> bool:
@@ -51,6 +91,8 @@ class Denoising:
 
     @property
     def query(self) -> Query:
+        if self._cache is not None:
+            return self._cache.query(self.canvas, self._options.suppress_end)
         return Query(self.canvas, self.canvas.watched, self._options.suppress_end)
 
     def begin(self) -> Step | None:
@@ -62,6 +104,8 @@ class Denoising:
     def accept(self, prediction: Prediction) -> Step:
         """Take the step that a forward's prediction leads to."""
         self._num_forwards += 1
+        if self._cache is not None:
+            self._cache.after_forward(self.canvas)
         return self._step(prediction)
 
     def _step(self, prediction: Prediction) -> Step:
@@ -87,6 +131,7 @@ class Denoising:
             num_steps=self._num_steps,
             num_forwards=self._num_forwards,
             num_filled=self._num_filled,
+            num_windowed=self._cache.num_windowed if self._cache else 0,
         )
 
 

@@ -15,7 +15,8 @@ SelectionName = Literal["lowest_tcc", "best_model", "most_selected"]
 PolicyName = Literal["top_k", "threshold", "factor", "entropy_bound"]
 SuppressEnd = Literal["off", "confidence", "prediction"]
 RelayBoundary = Literal["auto", "block", "step"]
-Approximation = Literal["early_commit", "fill_end"]
+CacheName = Literal["off", "window"]
+Approximation = Literal["cache_window", "early_commit", "fill_end"]
 
 MAX_FACTOR = 2.0  # of `factor`: above it a position with confidence 0 would pass
 MAX_GAMMA = 100.0  # nats; the entropy of a vocabulary of a million tokens is 14
@@ -34,7 +35,8 @@ class TieOptions:
     `relay_boundary` says where a round may end: `auto` is a block boundary between different tokenizers, else any step.
     `k`, `tau`, `factor` and `gamma` (nats) each belong to one unmasking policy. Approximations, off by default:
     `fill_end` writes end-of-text behind a committed one, to the end of its region; `early_commit` ends a request whose
-    answer all members agree on, with `early_commit_margin` as the least top-1 minus top-2 probability.
+    answer all members agree on, with `early_commit_margin` as the least top-1 minus top-2 probability; `cache: window`
+    reads the whole canvas only after a relay and every `refresh_interval` steps, else what is decided or watched.
     """
 
     task: Task = "general"
@@ -59,6 +61,8 @@ class TieOptions:
     fill_end: bool = False
     early_commit: bool = False
     early_commit_margin: float = 0.9
+    cache: CacheName = "off"
+    refresh_interval: int = 16
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -118,6 +122,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "policy": get_args(PolicyName),
     "suppress_end": get_args(SuppressEnd),
     "relay_boundary": get_args(RelayBoundary),
+    "cache": get_args(CacheName),
 }
 _RANGES: dict[str, tuple[int, int]] = {
     "gen_length": (1, MAX_GENERATED),
@@ -127,6 +132,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "scored_positions": (1, MAX_GENERATED),
     "interval": (1, 1_000_000),
     "k": (1, MAX_GENERATED),
+    "refresh_interval": (1, 1_000_000),
 }
 _POSITIVE: dict[str, float] = {"tau": 1.0, "factor": MAX_FACTOR, "gamma": MAX_GAMMA, "early_commit_margin": 1.0}
 _LENGTHS = ("gen_length", "reasoning", "answer")

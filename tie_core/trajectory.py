@@ -16,7 +16,7 @@ class Trajectory:
 
     `num_forwards` is what they cost: one less than `num_steps` if the first prediction was read before the round.
     `num_filled` of the commits followed from an end of text; `early_commits`, not among them, are the answer's where it
-    was committed without further steps.
+    was committed without further steps. `num_windowed` of the forwards read a window of the canvas only.
     """
 
     member: int
@@ -28,12 +28,17 @@ class Trajectory:
     num_forwards: int
     num_filled: int = 0
     early_commits: tuple[Commit, ...] = ()
+    num_windowed: int = 0
 
     @property
     def approximations(self) -> frozenset[Approximation]:
-        """Those that committed something here."""
-        used: dict[Approximation, int] = {"fill_end": self.num_filled, "early_commit": len(self.early_commits)}
-        return frozenset(name for name, num_commits in used.items() if num_commits)
+        """Those that decided something here."""
+        used: dict[Approximation, int] = {
+            "cache_window": self.num_windowed,
+            "early_commit": len(self.early_commits),
+            "fill_end": self.num_filled,
+        }
+        return frozenset(name for name, times in used.items() if times)
 
     def followed_by(self, rest: "Trajectory") -> "Trajectory":
         """This trajectory and its continuation, whose history goes on from this one's: no relay lies between."""
@@ -47,4 +52,5 @@ class Trajectory:
             num_steps=self.num_steps + rest.num_steps,
             num_forwards=self.num_forwards + rest.num_forwards,
             num_filled=self.num_filled + rest.num_filled,
+            num_windowed=self.num_windowed + rest.num_windowed,
         )

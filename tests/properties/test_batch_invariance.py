@@ -35,6 +35,8 @@ def random_request(rng: random.Random) -> dict:
         "fill_end": rng.choice([True, False]),
         "early_commit": rng.choice([True, False]),
         "early_commit_margin": 0.001,
+        "cache": rng.choice(["off", "window"]),
+        "refresh_interval": rng.choice([2, 5, 30]),
         "detail": rng.choice(["round", "step"]),
     }
 

@@ -34,6 +34,7 @@ WAYS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "gamma1": ("`entropy_bound` 0.01", {**ENTROPY_BOUND, "gamma": 0.01}),
     "gamma10": ("`entropy_bound` 0.1", {**ENTROPY_BOUND, "gamma": 0.1}),
     "gamma50": ("`entropy_bound` 0.5", {**ENTROPY_BOUND, "gamma": 0.5}),
+    "window": ("exact, `cache: window`", {"cache": "window"}),
     "fill": ("exact, `fill_end`", FILL),
     "early50": ("exact, `early_commit`, margin 0.5", {**EARLY, "early_commit_margin": 0.5}),
     "early90": ("exact, `early_commit`, margin 0.9", {**EARLY, "early_commit_margin": 0.9}),

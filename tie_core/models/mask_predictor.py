@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from tie_core.errors import UnsupportedModelError
 from tie_core.models.attention import Segment, segments_of
 from tie_core.models.family import Family
+from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.key_values import KeyValues
 from tie_core.models.token_ids import TokenIds
@@ -37,6 +38,7 @@ class MaskPredictor:
         self.weights_bytes = sum(parameter.nbytes for parameter in parameters)
         self.device: torch.device = parameters[0].device
         self.dtype: torch.dtype = parameters[0].dtype
+        self.footprint = footprint_of(model.config, self.dtype, self.weights_bytes)
         untyped: Any = model  # transformers' own annotations are partial
         self._decoder = untyped.get_decoder()
         self._head = untyped.get_output_embeddings()

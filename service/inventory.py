@@ -75,7 +75,7 @@ def tables(settings: Settings) -> list[Table]:
 
 
 def _models_table(models: list[dict[str, Any]]) -> Table:
-    table = _table("model", "family", "parameters", "dtype", "device", "vocabulary", "mask", "tokenizer")
+    table = plain_table("model", "family", "parameters", "dtype", "device", "vocabulary", "mask", "tokenizer")
     for entry in models:
         if entry["error"]:
             table.add_row(entry["name"], Text("unusable", "red"), "", entry["dtype"], entry["device"])
@@ -87,7 +87,7 @@ def _models_table(models: list[dict[str, Any]]) -> Table:
 
 
 def _folders_table(models: list[dict[str, Any]]) -> Table:
-    table = _table("model", "folder")
+    table = plain_table("model", "folder")
     for entry in models:
         path = Text(entry["path"], overflow="fold")
         table.add_row(entry["name"], path.append(f"\n{entry['error']}", "red") if entry["error"] else path)
@@ -95,14 +95,15 @@ def _folders_table(models: list[dict[str, Any]]) -> Table:
 
 
 def _ensembles_table(ensembles: list[dict[str, Any]]) -> Table:
-    table = _table("ensemble", "models", "defaults")
+    table = plain_table("ensemble", "models", "defaults")
     for entry in ensembles:
         defaults = ", ".join(f"{name} {value!r}" for name, value in entry["defaults"].items())
         table.add_row(entry["name"], ", ".join(entry["models"]), Text(defaults or "the task presets"))
     return table
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines."""
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 

@@ -70,7 +70,7 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
     Raises PlacementError if not even the smallest forward fits the memory.
     """
     started = time.perf_counter()
-    laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE)
+    laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE, allowance.max_positions)
     try:
         laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what the first forward allocates and looks up is no cost
         num_threads = choose_num_threads(allowance.max_threads, laboratory.seconds_with)
@@ -108,11 +108,14 @@ def _most_positions(position_bytes: int, footprint: Footprint, allowance: Allowa
 
 
 class Laboratory:
-    """Times forwards of one member. `longest` is the seconds after which no larger one is tried."""
+    """Times forwards of one member. `longest` is the seconds after which no larger one is tried, `max_positions` the
+    limit of the configuration, which no trial needs to exceed.
+    """
 
-    def __init__(self, member: Member, longest: float) -> None:
+    def __init__(self, member: Member, longest: float, max_positions: int | None) -> None:
         self._member = member
         self._longest = longest
+        self._max_positions = max_positions
         self._largest = 1  # canvases of the largest forward that was worth trying
 
     def measure(self, num_canvases: int, length: int, num_rows: int) -> Trial:
@@ -135,9 +138,12 @@ class Laboratory:
         for num_canvases in CANVASES:
             trials.append(self.measure(num_canvases, CANVAS_LENGTH, FEW_ROWS))
             self._largest = num_canvases
-            if len(trials) > 1 and trials[-1].seconds > self._longest:
+            if len(trials) > 1 and (trials[-1].seconds > self._longest or self._is_at_the_limit(trials[-1])):
                 break
         return trials
+
+    def _is_at_the_limit(self, trial: Trial) -> bool:
+        return self._max_positions is not None and 2 * trial.load.num_positions > self._max_positions
 
     def seconds_with(self, num_threads: int) -> float:
         """The largest forward that is worth trying, with so many threads."""

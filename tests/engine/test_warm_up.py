@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from tests.engine.cramped import cramped
 from tests.members import tiny, zoo
@@ -12,7 +13,6 @@ from tie_core.engine.observer import Observer
 from tie_core.engine.warm_up import Allowance, Trial, WarmUp, choose_num_threads, fit_costs, warm_up
 
 TRUE = Costs(fixed=0.004, position=50e-6, pair=20e-9, row=30e-6)
-PLENTY = Allowance(tick_seconds=0.5, memory_bytes=10**9, max_positions=None, max_threads=1)
 
 
 def trial(num_canvases: int, length: int, num_rows: int, costs: Costs = TRUE, noise: float = 0.0) -> Trial:
@@ -68,6 +68,16 @@ def test_threads_are_doubled_as_long_as_that_pays(seconds: dict[int, float], max
     assert choose_num_threads(max_threads, seconds.__getitem__) == chosen
 
 
+def test_more_threads_are_tried_where_there_are_more() -> None:
+    before = torch.get_num_threads()
+    try:
+        warmed = warm_up(tiny("llada-tiny"), Allowance(0.5, 10**9, None, max_threads=2))
+        assert warmed.num_threads == torch.get_num_threads()
+        assert warmed.num_threads in (1, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_memory_bounds_the_positions_of_a_forward() -> None:
     footprint = tiny("llada-tiny").model.footprint
     memory = footprint.activation_bytes(1_000)
@@ -107,8 +117,8 @@ def test_every_member_is_warm_when_the_engine_has_started(figure: Callable[[str]
     for name, warmed in told.warmed.items():
         costs = warmed.costs
         figure(
-            f"warm-up: {name}: {warmed.num_threads} thread, {1e3 * costs.fixed:.1f} ms + {1e6 * costs.position:.0f} us a"
-            f" position + {1e6 * costs.row:.1f} us a watched one; {warmed.max_positions:,} positions fit;"
+            f"warm-up: {name}: {1e3 * costs.fixed:.1f} ms + {1e6 * costs.position:.0f} us a position"
+            f" + {1e6 * costs.row:.1f} us a watched one; {warmed.max_positions:,} positions fit;"
             f" took {warmed.seconds:.2f} s"
         )
         assert warmed.num_threads == 1  # as many as the tests have

@@ -65,11 +65,12 @@ class Trial:
 
 
 def warm_up(member: Member, allowance: Allowance) -> WarmUp:
-    """Try the member out; leaves the thread count set that pays.
+    """Try the member out; leaves the thread count set that pays, for this thread and for those that use torch later.
 
     Raises PlacementError if not even the smallest forward fits the memory.
     """
     started = time.perf_counter()
+    torch.set_num_threads(1)
     laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE, allowance.max_positions)
     try:
         laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what the first forward allocates and looks up is no cost

@@ -112,17 +112,20 @@ class Worker:
             return len(self._backlog) + len(self._running)
 
     def _run(self) -> None:
-        with own_stream(self._device):
-            try:
+        try:
+            with own_stream(self._device):
                 warmed = warm_up(self.member, self._allowance)
-            except BaseException as error:  # whoever starts the worker hears of it
-                self._warmed.set_exception(error)
-                return
-            budget = warmed.budget(self._allowance.tick_seconds)
-            self._warmed.set_result(warmed)
-            while self._take_batch(budget):
-                self._tick(self._running, budget)
-                self._return_batch()
+                self._warmed.set_result(warmed)
+                self._serve(warmed.budget(self._allowance.tick_seconds))
+        except BaseException as error:
+            if self._warmed.done():  # a bug: nobody waits to hear of it
+                raise
+            self._warmed.set_exception(error)
+
+    def _serve(self, budget: Budget) -> None:
+        while self._take_batch(budget):
+            self._tick(self._running, budget)
+            self._return_batch()
 
     def _take_batch(self, budget: Budget) -> bool:
         """Wait for rows, then take what fits the budget (always one). False when closed."""

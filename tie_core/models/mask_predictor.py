@@ -16,7 +16,6 @@ from tie_core.errors import UnsupportedModelError
 from tie_core.models.attention import Segment, segments_of
 from tie_core.models.family import Family
 from tie_core.models.footprint import footprint_of
-from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.key_values import KeyValues
 from tie_core.models.token_ids import TokenIds

@@ -17,7 +17,7 @@ from service.inventory import ModelFacts, plain_table, read_facts
 from service.loading import wish_for
 from service.settings import EnsembleSettings, ModelSettings, Settings
 from tie_core.engine.devices import Device, find_devices
-from tie_core.engine.placement import Plan, Wish, make_plan, readable
+from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable
 from tie_core.errors import TieError
 
 
@@ -65,7 +65,7 @@ class Diagnosis:
             "device": wish.device,
             "dtype": wish.dtype,
             "weights_bytes": footprint.weights_bytes,
-            "activation_bytes": footprint.activation_bytes(self.plan.num_positions),
+            "activation_bytes": activation_bytes(footprint, self.plan.num_positions, wish.device),
             "cache_bytes_per_position": footprint.cache_bytes,
         }
 
@@ -131,7 +131,11 @@ def _plan_table(diagnosis: Diagnosis) -> Table:
     )
     for wish in diagnosis.wishes:
         footprint = wish.footprint
-        sizes = (footprint.weights_bytes, footprint.activation_bytes(positions), positions * footprint.cache_bytes)
+        sizes = (
+            footprint.weights_bytes,
+            activation_bytes(footprint, positions, wish.device),
+            positions * footprint.cache_bytes,
+        )
         table.add_row(wish.name, wish.device, wish.dtype, *map(readable, sizes))
     return table
 

@@ -3,15 +3,15 @@
 import pytest
 
 from tie_core.engine.devices import Device, choose_device, find_devices
-from tie_core.engine.placement import Wish, make_plan, readable
+from tie_core.engine.placement import Wish, activation_bytes, make_plan, readable
 from tie_core.errors import PlacementError
-from tie_core.models.footprint import Footprint
+from tie_core.models.footprint import LOGIT_BYTES, Footprint
 
 CPU = Device("cpu", "", 64 * 10**9, 32 * 10**9)
 CUDA = Device("cuda:0", "", 16 * 10**9, int(14.6e9))
 HERE = (CPU, CUDA)
-LARGE = Footprint(weights_bytes=int(16.1e9), position_bytes=400_000, row_bytes=10**6, cache_bytes=500_000)
-SMALL = Footprint(weights_bytes=5 * 10**9, position_bytes=400_000, row_bytes=10**6, cache_bytes=500_000)
+LARGE = Footprint(weights_bytes=int(16.1e9), position_bytes=400_000, cache_bytes=500_000, vocab_rows=100_000)
+SMALL = Footprint(weights_bytes=5 * 10**9, position_bytes=400_000, cache_bytes=500_000, vocab_rows=100_000)
 
 
 def refusal(*wishes: Wish, max_batch_positions: int | None = None) -> str:
@@ -26,14 +26,20 @@ def test_what_fits_is_placed() -> None:
 
     plan.check()
     assert [(placement.name, placement.device.name) for placement in plan.placements] == [("a", "cpu"), ("b", "cuda:0")]
-    assert plan.placements[1].activation_bytes == 4096 * 400_000 + 256 * 10**6
+    assert plan.placements[1].activation_bytes == 4096 * 400_000 + 256 * 100_000 * LOGIT_BYTES
+
+
+def test_on_the_cpu_fewer_logits_are_in_memory_than_on_cuda() -> None:
+    on_cpu, on_cuda = (activation_bytes(SMALL, 0, device) for device in ("cpu", "cuda:0"))
+
+    assert (on_cpu, on_cuda) == (256 * 2_048 * LOGIT_BYTES, 256 * 100_000 * LOGIT_BYTES)
 
 
 def test_what_does_not_fit_is_refused_with_the_figures_and_a_way_out() -> None:
     said = refusal(Wish("llada", "cuda:0", "float32", LARGE))
 
     assert said == (
-        "llada needs 16.1 GB of weights + 1.9 GB of activations on cuda:0, which has 14.6 GB free: use dtype bfloat16,"
+        "llada needs 16.1 GB of weights + 2.0 GB of activations on cuda:0, which has 14.6 GB free: use dtype bfloat16,"
         " another device or a smaller limits.max_batch_positions"
     )
 
@@ -47,7 +53,7 @@ def test_models_that_share_a_device_must_fit_it_together() -> None:
 
     make_plan(wishes[:2], HERE).check()
     said = refusal(*wishes)
-    assert "a needs 5.0 GB of weights + 1.9 GB of activations and b needs" in said
+    assert "a needs 5.0 GB of weights + 2.0 GB of activations and b needs" in said
     assert said.count("on cuda:0") == 1
 
 

@@ -10,6 +10,7 @@ from tests.members import tiny, zoo
 from tests.running import running_engine
 from tie_core.engine.budget import Costs, Load, load_of
 from tie_core.engine.observer import Observer
+from tie_core.engine.placement import activation_bytes
 from tie_core.engine.warm_up import Allowance, Trial, WarmUp, choose_num_threads, fit_costs, warm_up
 
 TRUE = Costs(fixed=0.004, position=50e-6, pair=20e-9, row=30e-6)
@@ -80,7 +81,7 @@ def test_more_threads_are_tried_where_there_are_more() -> None:
 
 def test_the_memory_bounds_the_positions_of_a_forward() -> None:
     footprint = tiny("llada-tiny").model.footprint
-    memory = footprint.activation_bytes(1_000)
+    memory = activation_bytes(footprint, 1_000, "cpu")
 
     warmed = warm_up(tiny("llada-tiny"), Allowance(0.5, memory, None, 1))
 

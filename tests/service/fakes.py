@@ -77,7 +77,7 @@ def scripted_member(name: str, faults: Faults) -> ScriptedMember:
         dtype="torch.float32",
         weights_bytes=1_000,
         max_positions=65_536,
-        footprint=Footprint(weights_bytes=1_000, position_bytes=100, row_bytes=100, cache_bytes=10),
+        footprint=Footprint(weights_bytes=1_000, position_bytes=100, cache_bytes=10, vocab_rows=400),
     )
     return ScriptedMember(name, model, vocabulary, faults)
 

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import torch
+
 from tie_core.engine.devices import Device, choose_device
 from tie_core.errors import PlacementError
 from tie_core.models.footprint import Footprint
+from tie_core.tiles import most_logits
 
 PLANNED_POSITIONS: Final = 4096
 """What every model must have room for in one forward, if no limit says otherwise: the longest canvas of LLaDA."""
@@ -70,11 +73,16 @@ def make_plan(wishes: Sequence[Wish], devices: Sequence[Device], max_batch_posit
         except PlacementError as error:
             problems.append(f"{wish.name}: {error}")
             continue
-        activations = wish.footprint.activation_bytes(num_positions)
+        activations = activation_bytes(wish.footprint, num_positions, device.name)
         placements.append(Placement(wish.name, device, wish.dtype, wish.footprint.weights_bytes, activations))
     for device in devices:
         problems += _shortfall(device, [placement for placement in placements if placement.device == device])
     return Plan(num_positions, tuple(placements), tuple(problems))
+
+
+def activation_bytes(footprint: Footprint, num_positions: int, device: str) -> int:
+    """What a packed forward takes on a device: the head is read in tiles, whose size depends on it."""
+    return footprint.activation_bytes(num_positions, most_logits(footprint.vocab_rows, torch.device(device)))
 
 
 def _shortfall(device: Device, placements: Sequence[Placement]) -> list[str]:

@@ -13,9 +13,10 @@ import torch
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.engine.budget import Budget, Costs, Load, load_of
+from tie_core.engine.placement import activation_bytes
 from tie_core.errors import PlacementError
 from tie_core.member import Member, Query
-from tie_core.models.footprint import HEAD_ROWS, Footprint
+from tie_core.tiles import TILE_ROWS
 
 CANVAS_LENGTH: Final = 64
 CANVASES: Final = (1, 2, 4, 8)
@@ -83,7 +84,7 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
             f"{member.name} has no memory left for activations on {member.model.device}: use a smaller dtype, "
             "another device, or fewer models on this one"
         ) from None
-    max_positions = _most_positions(position_bytes, member.model.footprint, allowance)
+    max_positions = _most_positions(member, position_bytes, allowance)
     return WarmUp(num_threads, costs, position_bytes, max_positions, time.perf_counter() - started)
 
 
@@ -101,9 +102,10 @@ def choose_num_threads(max_threads: int, seconds_with: Callable[[int], float]) -
     return num_threads
 
 
-def _most_positions(position_bytes: int, footprint: Footprint, allowance: Allowance) -> int:
+def _most_positions(member: Member, position_bytes: int, allowance: Allowance) -> int:
     """What the memory holds beside the logits, within the limit; one canvas is always tried."""
-    held = (allowance.memory_bytes - HEAD_ROWS * footprint.row_bytes) // position_bytes
+    of_logits = activation_bytes(member.model.footprint, 0, str(member.model.device))
+    held = (allowance.memory_bytes - of_logits) // position_bytes
     limit = allowance.max_positions
     return max(1, held if limit is None else min(held, limit))
 
@@ -158,7 +160,7 @@ class Laboratory:
         """Fitted to the two largest of the climb, one long canvas, and many watched positions."""
         *_, smaller, larger = self.climb()
         long = min(larger.load.num_positions, self._member.model.max_positions)
-        many_rows = min(CANVAS_LENGTH, HEAD_ROWS // self._largest)
+        many_rows = min(CANVAS_LENGTH, TILE_ROWS // self._largest)
         watched = self.measure(self._largest, CANVAS_LENGTH, many_rows)
         return fit_costs(smaller, larger, self.measure(1, long, FEW_ROWS), watched)
 

@@ -13,30 +13,27 @@ from transformers import PreTrainedConfig
 
 from tie_core.models.checkpoint import Checkpoint
 
-HEAD_ROWS: Final = 256
-"""Rows of logits that are in memory at once, where a caller does not say otherwise."""
-STATISTICS_BYTES: Final = 16
-"""Per logit while it is read: four float32 copies (`tie_core/prediction.py`)."""
-INDEX_BYTES: Final = 16
-"""Per position: its id and its place in its canvas."""
+LOGIT_BYTES: Final = 16
+"""Per logit of a tile, in any dtype: it is read in float32, beside up to three tensors of its size."""
+INDEX_BYTES: Final = 24
+"""Per position: its id, its place in its canvas, and one of them again beside filler."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Bytes of one model in one dtype.
 
-    `position_bytes` are the activations of one packed position; `row_bytes` the logits and statistics of one row of
-    the language-model head; `cache_bytes` the keys and values of one position in all layers.
+    `position_bytes` are the activations of one packed position, `cache_bytes` its keys and values in all layers.
     """
 
     weights_bytes: int
     position_bytes: int
-    row_bytes: int
     cache_bytes: int
+    vocab_rows: int
 
-    def activation_bytes(self, num_positions: int, num_rows: int = HEAD_ROWS) -> int:
-        """What a packed forward takes beside the weights. Never more rows of logits than positions."""
-        return num_positions * self.position_bytes + min(num_rows, num_positions) * self.row_bytes
+    def activation_bytes(self, num_positions: int, num_logits: int) -> int:
+        """What a packed forward takes beside the weights, with so many logits in memory at once."""
+        return num_positions * self.position_bytes + num_logits * LOGIT_BYTES
 
 
 def stored_elements(checkpoint: Checkpoint) -> int:
@@ -47,16 +44,17 @@ def stored_elements(checkpoint: Checkpoint) -> int:
 def footprint_of(config: PreTrainedConfig, dtype: torch.dtype, weights_bytes: int) -> Footprint:
     """By the widths of transformers' configuration."""
     size, width = dtype.itemsize, int(config.hidden_size)
-    head_width = int(getattr(config, "head_dim", None) or width // config.num_attention_heads)
-    queries = head_width * int(config.num_attention_heads)
+    head_width = int(getattr(config, "head_dim", None) or width // int(config.num_attention_heads))
+    num_heads = int(config.num_attention_heads)
+    queries = head_width * num_heads
     keys = head_width * int(config.num_key_value_heads)
-    in_mlp = 4 * width + 3 * int(config.intermediate_size)
-    in_attention = 3 * width + 5 * queries + 2 * keys  # keys and values repeated for grouped queries
-    rotary = 2 * head_width
-    upcast = 4 if size < 4 else 0  # logits are read in float32
+    in_mlp = size * (4 * width + 3 * int(config.intermediate_size))
+    in_attention = size * (3 * width + 5 * queries + 2 * keys)  # keys and values repeated for grouped queries
+    log_sums = 4 * num_heads  # float32, kept by the fused attention
+    rotary = size * 2 * head_width
     return Footprint(
         weights_bytes=weights_bytes,
-        position_bytes=size * (max(in_mlp, in_attention) + rotary) + INDEX_BYTES,
-        row_bytes=size * width + int(config.vocab_size) * (size + upcast + STATISTICS_BYTES),
+        position_bytes=max(in_mlp, in_attention + log_sums) + rotary + INDEX_BYTES,
         cache_bytes=2 * size * keys * int(config.num_hidden_layers),
+        vocab_rows=int(config.vocab_size),
     )

@@ -1,4 +1,4 @@
-"""The command `tie`: serve, run, models. What a person can act on is one line on stderr, never a traceback.
+"""The command `tie`: serve, run, models, doctor. What a person can act on is one line on stderr, never a traceback.
 
 Exit codes: 0 done, 1 failed, 2 the input cannot be used. torch is imported only by commands that need it.
 """
@@ -165,10 +165,12 @@ def _ask_here(
 def _load(settings: Settings, chosen: EnsembleSettings, names: list[str]) -> "Ensemble":
     import torch
 
+    from service.loading import check_placement
     from tie_core.ensemble import Ensemble
     from tie_core.member import load_member
 
     configured = [model for name in names for model in settings.models if model.name == name]
+    check_placement(configured, settings.limits)
     members = [load_member(each.name, each.path.expanduser(), each.device, each.dtype) for each in configured]
     if sum(member.model.weights_bytes for member in members) < SMALL_BYTES:
         torch.set_num_threads(1)  # their products are too small to share: threads would only wait for each other
@@ -219,3 +221,20 @@ def models(config: Config = None, as_json: AsJson = False) -> None:
         for table in tables(settings):
             console.print(table)
             console.print()
+
+
+@app.command()
+def doctor(config: Config = None, as_json: AsJson = False) -> None:
+    """Say where every model would go, and what stands in the way; loads nothing. Exit code 1 if something does."""
+    settings = load_settings(config)
+    from service.doctor import diagnose, tables
+
+    diagnosis = diagnose(settings)
+    if as_json:
+        typer.echo(json.dumps(diagnosis.data(), ensure_ascii=False, indent=2))
+    else:
+        console = Console(highlight=False)
+        for part in tables(diagnosis):
+            console.print(part)
+            console.print()
+    raise typer.Exit(1 if diagnosis.problems else 0)

@@ -37,6 +37,7 @@ TABLE: Final[Mapping[type[Exception], Problem]] = {
     core.RequestError: Problem(400, INVALID, "invalid_request"),
     core.OverloadedError: Problem(503, UNAVAILABLE, "queue_full"),
     core.EngineClosedError: Problem(503, UNAVAILABLE, "draining"),
+    core.OutOfMemoryError: Problem(503, UNAVAILABLE, "out_of_memory"),
     core.MemberError: Problem(500, SERVER, "member_failed", "a model failed on this request: try it again"),
     core.CancelledError: Problem(CLIENT_CLOSED, INVALID, "cancelled"),
     Exception: Problem(500, SERVER, "internal_error", "an internal error ended this request"),

@@ -4,7 +4,6 @@ Reads headers and tokenizers, never weights. A folder that cannot be used is lis
 """
 
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import Any
 
 from rich.table import Table
@@ -13,7 +12,8 @@ from rich.text import Text
 from service.settings import ModelSettings, Settings
 from tie_core.errors import TieError
 from tie_core.models.checkpoint import open_checkpoint
-from tie_core.models.loading import FAMILIES
+from tie_core.models.footprint import stored_elements
+from tie_core.models.loading import FAMILIES, translate_config
 from tie_core.models.recognition import recognise
 from tie_core.models.token_ids import read_token_ids
 from tie_core.vocabulary import load_vocabulary
@@ -50,7 +50,7 @@ def read_facts(model: ModelSettings) -> ModelFacts:
     """Raises TieError for a folder that no member can be made of."""
     checkpoint = open_checkpoint(model.path.expanduser())
     family = recognise(checkpoint.config, FAMILIES)
-    vocab_rows = int(family.translate(checkpoint.config).vocab_size)
+    vocab_rows = int(translate_config(checkpoint, family).vocab_size)
     ids = read_token_ids(
         checkpoint, mask_token=family.mask_token, end_of_turn=family.end_of_turn, vocab_rows=vocab_rows
     )
@@ -61,7 +61,7 @@ def read_facts(model: ModelSettings) -> ModelFacts:
     )
     return ModelFacts(
         family=family.name,
-        parameters=sum(prod(tensor.shape) for tensor in checkpoint.tensors.values()),
+        parameters=stored_elements(checkpoint),
         vocabulary=vocabulary.size,
         mask_id=ids.mask,
         tokenizer=vocabulary.fingerprint,
@@ -75,7 +75,7 @@ def tables(settings: Settings) -> list[Table]:
 
 
 def _models_table(models: list[dict[str, Any]]) -> Table:
-    table = _table("model", "family", "parameters", "dtype", "device", "vocabulary", "mask", "tokenizer")
+    table = plain_table("model", "family", "parameters", "dtype", "device", "vocabulary", "mask", "tokenizer")
     for entry in models:
         if entry["error"]:
             table.add_row(entry["name"], Text("unusable", "red"), "", entry["dtype"], entry["device"])
@@ -87,7 +87,7 @@ def _models_table(models: list[dict[str, Any]]) -> Table:
 
 
 def _folders_table(models: list[dict[str, Any]]) -> Table:
-    table = _table("model", "folder")
+    table = plain_table("model", "folder")
     for entry in models:
         path = Text(entry["path"], overflow="fold")
         table.add_row(entry["name"], path.append(f"\n{entry['error']}", "red") if entry["error"] else path)
@@ -95,14 +95,15 @@ def _folders_table(models: list[dict[str, Any]]) -> Table:
 
 
 def _ensembles_table(ensembles: list[dict[str, Any]]) -> Table:
-    table = _table("ensemble", "models", "defaults")
+    table = plain_table("ensemble", "models", "defaults")
     for entry in ensembles:
         defaults = ", ".join(f"{name} {value!r}" for name, value in entry["defaults"].items())
         table.add_row(entry["name"], ", ".join(entry["models"]), Text(defaults or "the task presets"))
     return table
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines."""
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 

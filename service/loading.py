@@ -1,14 +1,17 @@
-"""From settings to what answers requests: members, ensembles, engine. Blocks: it runs in a thread."""
+"""From settings to what answers requests: a plan, members, ensembles, engine. Blocks: it runs in a thread."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.settings import EnsembleSettings, Settings
+from service.settings import EnsembleSettings, LimitSettings, ModelSettings, Settings
+from tie_core.engine.devices import find_devices
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer
+from tie_core.engine.placement import Wish, make_plan
 from tie_core.ensemble import Ensemble
 from tie_core.member import Member, load_member
+from tie_core.models.loading import read_footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,12 @@ Loader = Callable[[Settings, Observer], Loaded]
 
 
 def load(settings: Settings, observer: Observer) -> Loaded:
-    """Load every configured model and start the engine.
+    """Load every configured model, once they are known to fit, and start the engine.
 
     Raises:
         TieError: a checkpoint or a device that cannot be used.
     """
+    check_placement(settings.models, settings.limits)
     members: dict[str, Member] = {}
     seconds: dict[str, float] = {}
     for model in settings.models:
@@ -37,6 +41,20 @@ def load(settings: Settings, observer: Observer) -> Loaded:
         members[model.name] = load_member(model.name, model.path.expanduser(), model.device, model.dtype)
         seconds[model.name] = time.monotonic() - started
     return start(settings, observer, members, seconds)
+
+
+def check_placement(models: Sequence[ModelSettings], limits: LimitSettings) -> None:
+    """Refuse models that do not fit their devices, with the figures, before anything is loaded.
+
+    Raises:
+        TieError: a checkpoint that cannot be read, a device that is not here or too small.
+    """
+    make_plan([wish_for(model) for model in models], find_devices(), limits.max_batch_positions).check()
+
+
+def wish_for(model: ModelSettings) -> Wish:
+    """A configured model as the planner sees it; raises TieError for a folder that cannot be read."""
+    return Wish(model.name, model.device, model.dtype, read_footprint(model.path.expanduser(), model.dtype))
 
 
 def start(
@@ -49,6 +67,7 @@ def start(
         max_running=limits.max_running,
         max_waiting=limits.max_waiting,
         max_batch_positions=limits.max_batch_positions,
+        tick_seconds=limits.tick_seconds,
         observer=observer,
     )
     engine.start()

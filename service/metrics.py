@@ -85,6 +85,9 @@ class EngineMetrics:
             "tokens_committed", "Tokens committed, kept or discarded by the ensemble.", "model", "fate"
         )
         self.batch_rows = make.histogram("batch_rows", "Rows of one packed forward.", "model", buckets=ROWS)
+        self.out_of_memory = make.counter(
+            "out_of_memory", "Forwards that ran out of memory and were done again in smaller ones.", "model"
+        )
         self.rounds = make.counter("rounds", "Rounds that ended in a relay.", "ensemble", "score")
         self.wins = make.counter("round_wins", "Rounds led.", "model", "score")
         self.switches = make.counter("leader_switches", "Changes of the leader.", "from_model", "to_model")

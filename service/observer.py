@@ -4,6 +4,7 @@ Called from the engine's threads. Knows nothing of HTTP.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 from structlog.typing import FilteringBoundLogger
 
@@ -11,6 +12,7 @@ from service.log import log_bug
 from service.metrics import EngineMetrics
 from tie_core.canvas import Canvas
 from tie_core.engine.observer import Observer, Tick
+from tie_core.engine.warm_up import WarmUp
 from tie_core.events import Completed, Failed
 from tie_core.request import Request
 from tie_core.tie import Outcome, Round
@@ -27,6 +29,21 @@ class EngineObserver(Observer):
         self._log = log
         self._put_canvases = put_canvases
         self._last_rounds: dict[str, tuple[int, str]] = {}  # number and leader, of each running request
+
+    def on_warm_up(self, member: str, warmed: WarmUp) -> None:
+        self._log.info(
+            "warmed up",
+            model=member,
+            seconds=round(warmed.seconds, 3),
+            threads=warmed.num_threads,
+            max_positions=warmed.max_positions,
+            position_bytes=warmed.position_bytes,
+            **{f"{cost}_us": round(1e6 * seconds, 3) for cost, seconds in asdict(warmed.costs).items()},
+        )
+
+    def on_out_of_memory(self, member: str, num_positions: int) -> None:
+        self._metrics.out_of_memory.labels(member).inc()
+        self._log.warning("out of memory", model=member, positions=num_positions)
 
     def on_tick(self, tick: Tick) -> None:
         metrics = self._metrics

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tie_core import zoo
+from tie_core.engine import TICK_SECONDS
 from tie_core.errors import OptionsError
 from tie_core.options import resolve_options
 
@@ -110,11 +111,16 @@ class EnsembleSettings(Section):
 
 
 class LimitSettings(Section):
-    """What one request and all of them together may take."""
+    """What one request and all of them together may take.
+
+    A packed forward holds what should take `tick_seconds`, as measured at the start, and what the memory holds;
+    `max_batch_positions` bounds it further.
+    """
 
     max_running: Count = 32
     max_waiting: int = Field(default=128, ge=0)
-    max_batch_positions: Count = 16_384
+    tick_seconds: Annotated[float, Field(ge=0.001, le=60)] = TICK_SECONDS
+    max_batch_positions: Count | None = None
     max_body_bytes: Count = 1_048_576
     max_prompt_chars: Count = 200_000
     body_seconds: Seconds = 20.0

@@ -5,15 +5,19 @@
 
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+import torch
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, Job, make_job
-from tie_core.errors import MemberError, OptionsError, PromptError, UnknownModelError
+from tie_core.errors import MemberError, OptionsError, OutOfMemoryError, PromptError, UnknownModelError
 from tie_core.events import Completed, Event
-from tie_core.member import Member
+from tie_core.member import Member, Query
 from tie_core.narrator import Narrator
 from tie_core.options import TieOptions, resolve_options
+from tie_core.prediction import Prediction
 from tie_core.prompting import Message, prompt_ids
 from tie_core.request import Detail, Request
 from tie_core.tie import Round
@@ -142,12 +146,18 @@ def _run_in_turn(request: Request, jobs: Sequence[Job], narrator: Narrator) -> I
             yield narrator.step(job.work.member, step)
     while unfinished := [job for job in jobs if not job.is_finished]:
         for job in unfinished:
-            (prediction,) = request.members[job.work.member].predict([job.query])
-            if isinstance(prediction, MemberError):
-                raise prediction
-            step = job.accept(prediction)
+            step = job.accept(_read(request.members[job.work.member], job.query))
             if step is not None and isinstance(job, Denoising) and request.wants_steps:
                 yield narrator.step(job.work.member, step)
+
+
+def _read(member: Member, query: Query) -> Prediction:
+    with suppress(torch.OutOfMemoryError):
+        (prediction,) = member.predict([query])
+        if isinstance(prediction, MemberError):
+            raise prediction
+        return prediction
+    raise OutOfMemoryError.of_canvas(member.name, member.model.device, len(query.canvas.ids))
 
 
 def _blank_canvases(

@@ -11,6 +11,7 @@ TieError
 ├── EngineClosedError           submitted while draining or closed
 ├── OverloadedError             submitted while the queue was full
 ├── MemberError                 a member failed on this request: NaN logits, an exception in its forward
+│   └── OutOfMemoryError        a canvas that the memory of the member's device does not hold, even alone
 ├── CancelledError              the request was cancelled
 └── InternalError               a bug; the message names its type, never the data
 """
@@ -62,6 +63,18 @@ class OverloadedError(TieError):
 
 class MemberError(TieError):
     """A member failed on this request."""
+
+
+class OutOfMemoryError(MemberError):
+    """A canvas that the memory of its member's device does not hold, even alone."""
+
+    @classmethod
+    def of_canvas(cls, member: str, device: object, num_positions: int) -> "OutOfMemoryError":
+        """With what to do about it, for the caller and for whoever runs the server."""
+        return cls(
+            f"{member} has too little memory on {device} for a canvas of {num_positions:,} positions: shorten the"
+            " prompt or gen_length, or place the model with a smaller dtype or on a larger device"
+        )
 
 
 class CancelledError(TieError):

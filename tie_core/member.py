@@ -63,9 +63,14 @@ class Member:
         """One packed forward over all canvases: a prediction for each, or the error of that one alone.
 
         If the forward itself raises, the canvases are read one by one, so that only the culprit fails.
+
+        Raises:
+            torch.OutOfMemoryError: these canvases are too many for the device; fewer may fit.
         """
         try:
             return self._predict(queries)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # whatever a model raises must not reach the other requests
             if len(queries) == 1:
                 return [MemberError(f"model {self.name} failed in its forward pass: {type(error).__name__}")]

@@ -65,8 +65,17 @@ class TiledHead:
         return Statistics(*(torch.cat(column)[: len(hidden)] for column in columns))
 
 
+def most_logits(vocab_rows: int, device: torch.device) -> int:
+    """Logits that are in memory at once: those of a tile."""
+    return TILE_ROWS * _tile_tokens(vocab_rows, device)
+
+
+def _tile_tokens(vocab_rows: int, device: torch.device) -> int:
+    return min(CPU_TILE_TOKENS, vocab_rows) if device.type == "cpu" else vocab_rows
+
+
 def _tiles(weight: Tensor, unproposed: Iterable[int], held_back: Iterable[int]) -> Iterator[Tile]:
-    size = CPU_TILE_TOKENS if weight.device.type == "cpu" else len(weight)
+    size = _tile_tokens(len(weight), weight.device)
 
     def within(token_ids: Iterable[int], first: int) -> Tensor:
         chosen = sorted(token - first for token in token_ids if first <= token < first + size)

@@ -74,6 +74,19 @@ def test_odd_widths_are_predicted_bit_for_bit_as_alone(
     assert num_different == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_change_no_bit(name: str, predictor: Predictor, threads: Threads) -> None:
+    """So how many a worker finds to pay changes no answer."""
+    model, rng = predictor(name), random.Random(name)
+    canvases = random_canvases(rng)
+    positions = [torch.arange(len(canvas)) for canvas in canvases]
+    found = []
+    for num_threads in (1, 2, 3):
+        with threads(num_threads):
+            found.append(predict_packed(model, canvases, positions))
+    assert all(torch.equal(one, other) for rows in found[1:] for one, other in zip(found[0], rows, strict=True))
+
+
 @pytest.mark.parametrize("num_positions", [1, 2, 3, 5, 17])
 def test_a_prediction_does_not_depend_on_the_other_positions(num_positions: int, predictor: Predictor) -> None:
     model, canvas = predictor("dream-tiny"), torch.arange(60)

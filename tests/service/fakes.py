@@ -11,17 +11,21 @@ from types import SimpleNamespace
 from typing import Any, cast
 from zlib import crc32
 
+import torch
+
 from service.loading import Loaded, start
 from service.settings import EnsembleSettings, ModelSettings, Settings
 from tests.vocabularies import load as load_vocabulary
 from tie_core.engine.observer import Observer
 from tie_core.errors import MemberError
 from tie_core.member import Member, Query
+from tie_core.models.footprint import Footprint
 from tie_core.prediction import Prediction
 from tie_core.vocabulary import Vocabulary
 
 NAMES = ("zoo-llada", "zoo-dream")
 POISON = "0000"  # a prompt with this fails in its first forward
+HUGE = "2222"  # a canvas with this never fits the memory, nor does any other beside it
 STEADY = "1111"  # for a prompt with this no member ever changes its mind, so all rounds are tied
 OPTIONS = {"reasoning": 24, "answer": 18, "suffix": " Answer:", "block_size": 8, "interval": 8}
 
@@ -46,6 +50,8 @@ class ScriptedMember(Member):
     def predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         assert self.faults.gate.wait(60), "nobody opened the gate"
         time.sleep(self.faults.seconds)
+        if any(HUGE in self.vocabulary.decode(query.canvas.prompt) for query in queries):
+            raise torch.OutOfMemoryError("CUDA out of memory")
         return [self._read(query) for query in queries]
 
     def _read(self, query: Query) -> Prediction | MemberError:
@@ -66,7 +72,12 @@ class ScriptedMember(Member):
 def scripted_member(name: str, faults: Faults) -> ScriptedMember:
     vocabulary: Vocabulary = load_vocabulary(name)
     model: Any = SimpleNamespace(
-        family=name.removeprefix("zoo-"), device="cpu", dtype="torch.float32", weights_bytes=1_000, max_positions=65_536
+        family=name.removeprefix("zoo-"),
+        device="cpu",
+        dtype="torch.float32",
+        weights_bytes=1_000,
+        max_positions=65_536,
+        footprint=Footprint(weights_bytes=1_000, position_bytes=100, cache_bytes=10, vocab_rows=400),
     )
     return ScriptedMember(name, model, vocabulary, faults)
 

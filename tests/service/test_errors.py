@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import TABLE, api_error
 from service.settings import LimitSettings
-from tests.service.fakes import FakeLoader, fake_settings
+from tests.service.fakes import HUGE, NAMES, FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 from tie_core import errors as core
 
@@ -222,6 +222,24 @@ def test_malformed_bodies_do_no_harm(served: Served, figure: Callable[[str], Non
     assert statuses[400] > NUM_MALFORMED / 2
     assert "zanzibar" not in served.log.getvalue()
     assert served.post({"prompt": PROMPT}).status_code == 200
+
+
+def test_a_canvas_that_no_memory_holds_is_told_what_to_do(served: Served) -> None:
+    response = served.post({"prompt": HUGE})
+
+    error = checked(response)
+    assert (response.status_code, error["code"]) == (503, "out_of_memory")
+    assert "too little memory on cpu" in error["message"]
+    assert "shorten the prompt or gen_length" in error["message"]
+    assert HUGE not in error["message"]
+    assert served.post({"prompt": PROMPT}).status_code == 200
+
+
+def test_what_a_start_has_measured_is_logged(served: Served) -> None:
+    told = [line for line in served.lines if line["event"] == "warmed up"]
+
+    assert [line["model"] for line in told] == list(NAMES)
+    assert all(line["threads"] == 1 and line["max_positions"] > 0 and line["position_us"] > 0 for line in told)
 
 
 def test_every_error_of_the_core_has_an_entry() -> None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import Metrics
 from service.settings import LimitSettings
-from tests.service.fakes import NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
+from tests.service.fakes import HUGE, NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -67,6 +67,7 @@ def make_traffic(served: Served, loader: FakeLoader) -> str:
     wait_until(lambda: len(served.service.runs) == 0)
     loader.faults.seconds = 0.0
     assert served.post({"prompt": POISON}).status_code == 500
+    assert served.post({"prompt": HUGE}).status_code == 503
     assert served.post({"prompt": 1}).status_code == 400
     assert served.post({"prompt": STEADY}).status_code == 200
     for seed in range(6):
@@ -113,7 +114,7 @@ def test_counts_agree_with_each_other(scrapes: list[str]) -> None:
     assert kept > 0
     assert sum(after["tie_round_wins"].values()) == sum(after["tie_rounds"].values())
     assert after["tie_requests"][("tie_requests_total", key(finish_reason="cancelled"))] == 1
-    assert after["tie_requests"][("tie_requests_total", key(finish_reason="error"))] == 1
+    assert after["tie_requests"][("tie_requests_total", key(finish_reason="error"))] == 2
     assert after["tie_requests"][("tie_requests_total", key(finish_reason="length"))] == 9
 
 

@@ -60,6 +60,7 @@ def test_without_configuration_it_is_the_zoo() -> None:
     for policy in ("threshold", "factor", "entropy_bound"):
         assert settings.default_ensemble.policy_defaults[policy]["interval"] == zoo.PARALLEL_INTERVAL
     assert settings.server.host == "127.0.0.1"
+    assert settings.limits.max_batch_positions is None
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_models_without_ensembles_are_one(tmp_path: Path) -> None:
         ("[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream']\ndefaults = {interval = 0}", ["interval"]),
         ("[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream']\ndefaults = {intervall = 1}", ["intervall", "unknown"]),
         ("[limits]\nmax_running = 0", ["limits.max_running"]),
+        ("[limits]\ntick_seconds = 0", ["limits.tick_seconds"]),
         ("oops", ["not valid TOML"]),
     ],
 )

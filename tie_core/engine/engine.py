@@ -9,16 +9,24 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
+from tie_core.engine import TICK_SECONDS
+from tie_core.engine.devices import spare_bytes
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
+from tie_core.engine.warm_up import Allowance
 from tie_core.engine.worker import StepDone, WorkDone, Worker
 from tie_core.errors import CancelledError, EngineClosedError, OverloadedError, RequestError, UnknownModelError
 from tie_core.member import Member
 from tie_core.request import Request
+
+MEMORY_SHARE: Final = 0.9
+"""Of the memory that is left beside the weights, for activations: allocators and fragments take the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +47,9 @@ class _Closed:
 class Engine:
     """Runs many requests at once over resident members.
 
-    At most `max_running` requests are in their rounds and `max_waiting` in the queue; `max_batch_positions` bounds one
-    packed forward. `submit` and `cancel` are safe from any thread and return at once.
+    At most `max_running` requests are in their rounds and `max_waiting` in the queue. One packed forward holds what
+    should take `tick_seconds`, as each model is measured when the engine starts, and what its device's memory holds;
+    `max_batch_positions` bounds it further. `submit` and `cancel` are safe from any thread and return at once.
     """
 
     def __init__(
@@ -49,7 +58,8 @@ class Engine:
         *,
         max_running: int = 64,
         max_waiting: int = 256,
-        max_batch_positions: int = 16384,
+        max_batch_positions: int | None = None,
+        tick_seconds: float = TICK_SECONDS,
         observer: Observer | None = None,
     ) -> None:
         self._observer = observer or Observer()
@@ -57,9 +67,10 @@ class Engine:
         self._max_waiting = max_waiting
         self._inbox: queue.SimpleQueue[_Submitted | _Cancelled | _Closed | StepDone | WorkDone] = queue.SimpleQueue()
         assert members, "an engine has at least one member"
-        num_threads = max(1, torch.get_num_threads() // len(members))  # a CPU shared out evenly
         self._workers = {
-            member.name: Worker(member, max_batch_positions, num_threads, self._observer, self._inbox.put)
+            member.name: Worker(
+                member, _allowance(member, members, tick_seconds, max_batch_positions), self._observer, self._inbox.put
+            )
             for member in members
         }
         self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, like _running
@@ -71,9 +82,19 @@ class Engine:
         self._thread = threading.Thread(target=self._conduct, name="tie-conductor", daemon=True)
 
     def start(self) -> None:
-        """Start the conductor and one worker per member."""
-        for worker in self._workers.values():
-            worker.start()
+        """Start one worker per member, each warmed up by itself so that it measures no other, then the conductor.
+
+        Raises:
+            PlacementError: a device has no memory left to run its model; nothing runs then.
+        """
+        try:
+            for name, worker in self._workers.items():
+                warmed = worker.start()
+                with suppress(Exception):
+                    self._observer.on_warm_up(name, warmed)
+        except BaseException:
+            self.close()
+            raise
         self._thread.start()
 
     def submit(self, request: Request, listener: Listener) -> None:
@@ -197,3 +218,12 @@ class Engine:
         with self._admission:
             self._admitted.discard(request_id)
             self._admission.notify_all()
+
+
+def _allowance(member: Member, members: Sequence[Member], tick_seconds: float, max_positions: int | None) -> Allowance:
+    """Members on one device share its memory evenly, and those on the CPU its threads."""
+    device = torch.device(member.model.device)
+    num_sharing = sum(torch.device(other.model.device) == device for other in members)
+    max_threads = torch.get_num_threads() // num_sharing if device.type == "cpu" else 1
+    memory = int(MEMORY_SHARE * spare_bytes(device) / num_sharing)
+    return Allowance(tick_seconds, memory, max_positions, max(1, max_threads))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tie_core.engine.warm_up import WarmUp
 from tie_core.events import Completed, Failed
 from tie_core.request import Request
 from tie_core.tie import Outcome, Round
@@ -21,6 +22,12 @@ class Tick:
 
 class Observer:
     """Listens to nothing; override what matters."""
+
+    def on_warm_up(self, member: str, warmed: WarmUp) -> None:
+        """A worker knows its model's costs and is ready."""
+
+    def on_out_of_memory(self, member: str, num_positions: int) -> None:
+        """A forward of so many positions ran out of memory; it is done again in smaller ones."""
 
     def on_tick(self, tick: Tick) -> None:
         """A worker finished a forward."""

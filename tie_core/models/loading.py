@@ -12,6 +12,7 @@ from tie_core.errors import CheckpointError, PlacementError, UnsupportedModelErr
 from tie_core.models import a2d_qwen3, dream, llada
 from tie_core.models.checkpoint import Checkpoint, open_checkpoint
 from tie_core.models.family import Family
+from tie_core.models.footprint import Footprint, footprint_of, stored_elements
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.models.recognition import recognise
 from tie_core.models.token_ids import read_token_ids
@@ -38,10 +39,10 @@ def load_model(
     Raises CheckpointError for a folder that cannot be loaded, UnsupportedModelError for a model that TIE
     cannot ensemble, PlacementError for a device or dtype that is not to be had.
     """
-    placed_device, placed_dtype = _available_device(device), _known_dtype(dtype)
+    placed_device, placed_dtype = _available_device(device), known_dtype(dtype)
     checkpoint = open_checkpoint(Path(path))
     family = recognise(checkpoint.config, FAMILIES)
-    config = _translate(checkpoint, family)
+    config = translate_config(checkpoint, family)
     token_ids = read_token_ids(
         checkpoint,
         mask_token=family.mask_token,
@@ -52,6 +53,16 @@ def load_model(
     predictor = MaskPredictor(model, family, checkpoint.path, token_ids)
     self_test(predictor)
     return predictor
+
+
+def read_footprint(path: Path, dtype: str | torch.dtype) -> Footprint:
+    """What the checkpoint folder at `path` would take in a dtype, from its headers: no weight is read.
+
+    Raises CheckpointError, UnsupportedModelError and PlacementError as `load_model` does.
+    """
+    checkpoint, placed_dtype = open_checkpoint(path), known_dtype(dtype)
+    config = translate_config(checkpoint, recognise(checkpoint.config, FAMILIES))
+    return footprint_of(config, placed_dtype, stored_elements(checkpoint) * placed_dtype.itemsize)
 
 
 def self_test(predictor: MaskPredictor) -> None:
@@ -72,7 +83,8 @@ def self_test(predictor: MaskPredictor) -> None:
         )
 
 
-def _translate(checkpoint: Checkpoint, family: Family) -> PreTrainedConfig:
+def translate_config(checkpoint: Checkpoint, family: Family) -> PreTrainedConfig:
+    """transformers' configuration of a recognised checkpoint; raises CheckpointError, UnsupportedModelError."""
     try:
         return family.translate(checkpoint.config)
     except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
@@ -92,7 +104,8 @@ def _available_device(device: str | torch.device) -> torch.device:
     return placed
 
 
-def _known_dtype(dtype: str | torch.dtype) -> torch.dtype:
+def known_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """A dtype by its name; raises PlacementError for one that no model is loaded in."""
     known = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if known is None or known not in DTYPES.values():
         raise PlacementError(f"dtype {dtype!s} was asked for; allowed are {', '.join(DTYPES)}")

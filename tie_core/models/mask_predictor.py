@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from tie_core.errors import UnsupportedModelError
 from tie_core.models.attention import Segment, segments_of
 from tie_core.models.family import Family
+from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.key_values import KeyValues
 from tie_core.models.token_ids import TokenIds
@@ -37,6 +38,7 @@ class MaskPredictor:
         self.weights_bytes = sum(parameter.nbytes for parameter in parameters)
         self.device: torch.device = parameters[0].device
         self.dtype: torch.dtype = parameters[0].dtype
+        self.footprint = footprint_of(model.config, self.dtype, self.weights_bytes)
         untyped: Any = model  # transformers' own annotations are partial
         self._decoder = untyped.get_decoder()
         self._head = untyped.get_output_embeddings()
@@ -95,7 +97,7 @@ class MaskPredictor:
         position_ids = torch.cat([torch.arange(length) for length in lengths])  # [N]
         if self.logits_are_shifted:
             positions = positions - (position_ids[positions] > 0).long()
-        return self._packed(ids, position_ids, segments_of(lengths))[positions.to(self.device)]
+        return self._packed(ids, position_ids, segments_of(lengths))[self._upload(positions)]
 
     @torch.inference_mode()
     def hidden_in_windows(
@@ -110,13 +112,13 @@ class MaskPredictor:
             torch.tensor([len(window) for window in windows])
         )
         position_ids = torch.cat([*windows])  # [N]
-        self.key_values.places = (starts + position_ids).to(self.device)
+        self.key_values.places = self._upload(starts + position_ids)
         segments, first = [], 0
         for window, place in zip(windows, places, strict=True):
             segments.append(Segment(1, len(window), len(place), first, place.start))
             first += len(window)
         hidden = self._packed(ids, position_ids, segments, past_key_values=self.key_values)
-        return hidden[rows.to(self.device)]
+        return hidden[self._upload(rows)]
 
     def _packed(self, ids: Tensor, position_ids: Tensor, segments: Sequence[Segment], **cache: Any) -> Tensor:
         """Hidden states `[N + filler, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
@@ -124,10 +126,16 @@ class MaskPredictor:
         return cast(
             Tensor,
             self._decoder(
-                input_ids=pad(ids, filler)[None].to(self.device),
-                position_ids=pad(position_ids, filler)[None].to(self.device),
+                input_ids=self._upload(pad(ids, filler))[None],
+                position_ids=self._upload(pad(position_ids, filler))[None],
                 segments=segments,
                 use_cache=False,
                 **cache,
             ).last_hidden_state[0],
         )
+
+    def _upload(self, tensor: Tensor) -> Tensor:
+        """To CUDA from pinned memory, so that the copy waits in this stream and not in this thread."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)

@@ -1,0 +1,153 @@
+"""What `tie doctor` tells: devices, where every model would go, threads, relays, and what stands in the way.
+
+Reads headers and tokenizers, never weights. It makes the same plan that the server makes before it loads.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from service.inventory import ModelFacts, plain_table, read_facts
+from service.loading import wish_for
+from service.settings import EnsembleSettings, ModelSettings, Settings
+from tie_core.engine.devices import Device, find_devices
+from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable
+from tie_core.errors import TieError
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """How canvases get from one member to another of an ensemble, in both directions."""
+
+    ensemble: str
+    members: tuple[str, str]
+    copies_ids: bool
+
+    @property
+    def way(self) -> str:
+        return "copies ids" if self.copies_ids else "transcodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The configuration as it would be served. It can be if there are no problems."""
+
+    devices: tuple[Device, ...]
+    wishes: tuple[Wish, ...]
+    plan: Plan
+    relays: tuple[Relay, ...]
+    most_threads: int  # of each model on the CPU; how many pay is measured at the start
+    problems: tuple[str, ...]
+
+    def data(self) -> dict[str, Any]:
+        """Plain JSON types, bytes as numbers."""
+        return {
+            "devices": [asdict(device) for device in self.devices],
+            "threads": {"cores": os.cpu_count(), "torch": torch.get_num_threads(), "most_per_model": self.most_threads},
+            "planned_positions": self.plan.num_positions,
+            "models": [self._model(wish) for wish in self.wishes],
+            "relays": [
+                {"ensemble": relay.ensemble, "between": list(relay.members), "way": relay.way} for relay in self.relays
+            ],
+            "problems": list(self.problems),
+        }
+
+    def _model(self, wish: Wish) -> dict[str, Any]:
+        footprint = wish.footprint
+        return {
+            "name": wish.name,
+            "device": wish.device,
+            "dtype": wish.dtype,
+            "weights_bytes": footprint.weights_bytes,
+            "activation_bytes": activation_bytes(footprint, self.plan.num_positions, wish.device),
+            "cache_bytes_per_position": footprint.cache_bytes,
+        }
+
+
+def diagnose(settings: Settings) -> Diagnosis:
+    """Look at everything that can be known without loading."""
+    devices = find_devices()
+    problems: list[str] = []
+    facts: dict[str, ModelFacts] = {}
+    wishes: list[Wish] = []
+    for model in settings.models:
+        try:
+            facts[model.name] = read_facts(model)
+            wishes.append(wish_for(model))
+        except TieError as error:
+            problems.append(f"{model.name}: {' '.join(str(error).split())}")
+    plan = make_plan(wishes, devices, settings.limits.max_batch_positions)
+    relays = [relay for ensemble in settings.ensembles for relay in _relays(ensemble, facts)]
+    return Diagnosis(
+        devices, tuple(wishes), plan, tuple(relays), _most_threads(settings.models), (*problems, *plan.problems)
+    )
+
+
+def _relays(ensemble: EnsembleSettings, facts: Mapping[str, ModelFacts]) -> list[Relay]:
+    known = [name for name in ensemble.models if name in facts]
+    return [
+        Relay(ensemble.name, (one, other), facts[one].tokenizer == facts[other].tokenizer)
+        for one, other in combinations(known, 2)
+    ]
+
+
+def _most_threads(models: Sequence[ModelSettings]) -> int:
+    num_sharing = sum(model.device == "cpu" for model in models)
+    return max(1, torch.get_num_threads() // max(1, num_sharing))
+
+
+def tables(diagnosis: Diagnosis) -> list[Table | Text]:
+    """The diagnosis for a person."""
+    return [
+        _devices_table(diagnosis.devices),
+        _plan_table(diagnosis),
+        _relays_table(diagnosis.relays),
+        Text(
+            f"{os.cpu_count()} cores; torch uses {torch.get_num_threads()} threads, at most {diagnosis.most_threads}"
+            " for each model on the CPU (how many pay is measured at the start and logged)"
+        ),
+        _verdict(diagnosis.problems),
+    ]
+
+
+def _devices_table(devices: Sequence[Device]) -> Table:
+    table = plain_table("device", "", "memory", "free")
+    for device in devices:
+        memory = readable(device.total_bytes), readable(device.free_bytes)
+        table.add_row(device.name, device.description, *memory)
+    return table
+
+
+def _plan_table(diagnosis: Diagnosis) -> Table:
+    positions = diagnosis.plan.num_positions
+    table = plain_table(
+        "model", "device", "dtype", "weights", f"activations of {positions:,} positions", "window cache of them"
+    )
+    for wish in diagnosis.wishes:
+        footprint = wish.footprint
+        sizes = (
+            footprint.weights_bytes,
+            activation_bytes(footprint, positions, wish.device),
+            positions * footprint.cache_bytes,
+        )
+        table.add_row(wish.name, wish.device, wish.dtype, *map(readable, sizes))
+    return table
+
+
+def _relays_table(relays: Sequence[Relay]) -> Table:
+    table = plain_table("ensemble", "between", "a relay")
+    for relay in relays:
+        table.add_row(relay.ensemble, " and ".join(relay.members), relay.way)
+    return table
+
+
+def _verdict(problems: Sequence[str]) -> Text:
+    if not problems:
+        return Text("nothing stands in the way of serving this", "green")
+    return Text("\n".join(problems), "red")

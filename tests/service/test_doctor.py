@@ -1,0 +1,148 @@
+"""`tie doctor` says what would be served where, and what stands in the way, without loading anything."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from service import loading
+from service.cli import app
+from service.inventory import read_facts
+from service.loading import load
+from service.settings import LimitSettings, ModelSettings, Settings, SettingsError
+from tie_core import zoo
+from tie_core.engine import devices
+from tie_core.engine.host_memory import HostMemory
+from tie_core.engine.observer import Observer
+from tie_core.errors import PlacementError
+from tie_core.models import weights
+
+ZOO = {name: zoo.member_path(name) for name in zoo.MEMBERS}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test fails that reads a weight, or that anyone configured from outside."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr(weights, "safe_open", refuse)
+    monkeypatch.setattr(loading, "load_member", refuse)
+    monkeypatch.delenv("TIE_CONFIG", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def configuration(folder: Path, *models: dict[str, str], limits: str = "") -> Path:
+    tables = [
+        "[[models]]\n" + "".join(f"{key} = {json.dumps(str(value))}\n" for key, value in model.items())
+        for model in models
+    ]
+    path = folder / "tie.toml"
+    path.write_text("\n".join(tables) + limits, encoding="utf-8")
+    return path
+
+
+def doctor(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["doctor", *arguments], catch_exceptions=False)
+
+
+def diagnosis(*arguments: str) -> dict[str, Any]:
+    return json.loads(doctor("--json", *arguments).stdout)
+
+
+def test_the_zoo_can_be_served_without_configuration() -> None:
+    result = doctor()
+
+    assert result.exit_code == 0
+    for shown in ("cpu", "zoo-llada", "3.8 MB", "zoo-llada and zoo-dream", "transcodes", "nothing stands in the way"):
+        assert shown in result.stdout
+
+
+def test_the_plan_is_told_in_bytes() -> None:
+    told = diagnosis()
+
+    llada, dream = told["models"]
+    assert (llada["name"], llada["device"], llada["dtype"]) == ("zoo-llada", "cpu", "float32")
+    assert llada["weights_bytes"] == 4 * read_facts(Settings().models[0]).parameters
+    assert llada["activation_bytes"] > 4096 * 6_936
+    assert llada["cache_bytes_per_position"] == 2 * dream["cache_bytes_per_position"]  # Dream groups its queries
+    assert told["planned_positions"] == 4096
+    assert told["threads"]["most_per_model"] >= 1
+    assert 0 < told["devices"][0]["free_bytes"] <= told["devices"][0]["total_bytes"]
+    assert told["problems"] == []
+
+
+def test_members_with_one_tokenizer_copy_ids(tmp_path: Path) -> None:
+    twin = shutil.copytree(ZOO["zoo-dream"], tmp_path / "twin")
+    config = configuration(
+        tmp_path,
+        {"name": "a", "path": ZOO["zoo-dream"]},
+        {"name": "b", "path": twin},
+        {"name": "c", "path": ZOO["zoo-llada"]},
+    )
+
+    relays = diagnosis("--config", str(config))["relays"]
+
+    assert [(*relay["between"], relay["way"]) for relay in relays] == [
+        ("a", "b", "copies ids"),
+        ("a", "c", "transcodes"),
+        ("b", "c", "transcodes"),
+    ]
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    config = configuration(
+        tmp_path, {"name": "a", "path": tmp_path / "nothing"}, {"name": "b", "path": ZOO["zoo-dream"]}
+    )
+
+    result = doctor("--config", str(config))
+
+    assert result.exit_code == 1
+    assert "is no folder" in result.stdout
+    assert "nothing stands" not in result.stdout
+    assert [model["name"] for model in diagnosis("--config", str(config))["models"]] == ["b"]
+
+
+def test_a_device_that_is_not_there_is_a_problem_that_lists_what_is(tmp_path: Path) -> None:
+    config = configuration(tmp_path, {"name": "a", "path": ZOO["zoo-llada"], "device": "cuda:77"})
+
+    result = doctor("--config", str(config), "--json")
+
+    assert result.exit_code == 1
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem.startswith("a: device 'cuda:77' is not here: choose one of cpu")
+
+
+def test_too_little_memory_is_a_problem_with_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "host_memory", lambda: HostMemory(64_000_000, 20_000_000))
+
+    (problem,) = diagnosis()["problems"]
+
+    assert "zoo-llada needs 3.8 MB of weights + 30.1 MB of activations" in problem
+    assert "on cpu, which has 20.0 MB free: use dtype bfloat16" in problem
+
+
+def test_the_same_plan_refuses_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "host_memory", lambda: HostMemory(64_000_000, 20_000_000))
+
+    with pytest.raises(PlacementError, match=r"which has 20\.0 MB free"):
+        load(Settings(), Observer())
+
+
+def test_a_limit_makes_the_plan_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "host_memory", lambda: HostMemory(64_000_000, 20_000_000))
+    models = [ModelSettings(name=name, path=path) for name, path in ZOO.items()]
+
+    loading.check_placement(models, LimitSettings(max_batch_positions=512))
+
+
+def test_a_configuration_that_cannot_be_read_is_no_diagnosis(tmp_path: Path) -> None:
+    path = tmp_path / "tie.toml"
+    path.write_text("oops", encoding="utf-8")
+
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        doctor("--config", str(path))

@@ -1,0 +1,201 @@
+"""What a worker learns of its model before the first request: threads that pay, seconds and bytes of a forward.
+
+Runs on the worker's own thread, since a thread count is the thread's. A few forwards of growing size over canvases that
+mean nothing; each goes on only while forwards are short against a tick, so that a slow model is not waited for.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from tie_core.canvas import Canvas, Layout, blank_canvas
+from tie_core.engine.budget import Budget, Costs, Load, load_of
+from tie_core.engine.placement import activation_bytes
+from tie_core.errors import PlacementError
+from tie_core.member import Member, Query
+from tie_core.tiles import TILE_ROWS
+
+CANVAS_LENGTH: Final = 64
+CANVASES: Final = (1, 2, 4, 8)
+FEW_ROWS: Final = 1
+"""Watched positions of a canvas here, where the language-model head is not what is timed."""
+LONGEST_SHARE: Final = 16
+"""A trial that takes more than this part of a tick is run once, and none larger is tried."""
+NUM_RUNS: Final = 3
+PAYING_SPEEDUP: Final = 1.3
+"""Twice the threads must make a forward so many times as fast, else they mostly wait for each other."""
+MOST_THREADS: Final = 16
+"""As far as rows were seen to be the same bits in any batch (`tie_core/models/invariance.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a worker may take: seconds of a tick, bytes for activations on its device, a limit on the positions of one
+    forward, and threads.
+    """
+
+    tick_seconds: float
+    memory_bytes: int
+    max_positions: int | None
+    max_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What was found, and how long finding it took. `position_bytes` is measured on CUDA and computed elsewhere."""
+
+    num_threads: int
+    costs: Costs
+    position_bytes: int
+    max_positions: int
+    seconds: float
+
+    def budget(self, tick_seconds: float) -> Budget:
+        return Budget(self.costs, tick_seconds, self.max_positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A forward that was timed."""
+
+    load: Load
+    seconds: float
+
+
+def warm_up(member: Member, allowance: Allowance) -> WarmUp:
+    """Try the member out; leaves the thread count set that pays, for this thread and for those that use torch later.
+
+    Raises PlacementError if not even the smallest forward fits the memory.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(1)
+    laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE, allowance.max_positions)
+    try:
+        laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what the first forward allocates and looks up is no cost
+        num_threads = choose_num_threads(allowance.max_threads, laboratory.seconds_with)
+        torch.set_num_threads(num_threads)
+        costs = laboratory.costs()
+        position_bytes = laboratory.position_bytes()
+    except torch.OutOfMemoryError:
+        raise PlacementError(
+            f"{member.name} has no memory left for activations on {member.model.device}: use a smaller dtype, "
+            "another device, or fewer models on this one"
+        ) from None
+    max_positions = _most_positions(member, position_bytes, allowance)
+    return WarmUp(num_threads, costs, position_bytes, max_positions, time.perf_counter() - started)
+
+
+def choose_num_threads(max_threads: int, seconds_with: Callable[[int], float]) -> int:
+    """Double the threads as long as that pays. Nothing is measured where there is no choice."""
+    num_threads = 1
+    if max_threads == 1:
+        return num_threads
+    seconds = seconds_with(num_threads)
+    while (more := 2 * num_threads) <= min(max_threads, MOST_THREADS):
+        with_more = seconds_with(more)
+        if seconds < PAYING_SPEEDUP * with_more:
+            break
+        num_threads, seconds = more, with_more
+    return num_threads
+
+
+def _most_positions(member: Member, position_bytes: int, allowance: Allowance) -> int:
+    """What the memory holds beside the logits, within the limit; one canvas is always tried."""
+    of_logits = activation_bytes(member.model.footprint, 0, str(member.model.device))
+    held = (allowance.memory_bytes - of_logits) // position_bytes
+    limit = allowance.max_positions
+    return max(1, held if limit is None else min(held, limit))
+
+
+class Laboratory:
+    """Times forwards of one member. `longest` is the seconds after which no larger one is tried, `max_positions` the
+    limit of the configuration, which no trial needs to exceed.
+    """
+
+    def __init__(self, member: Member, longest: float, max_positions: int | None) -> None:
+        self._member = member
+        self._longest = longest
+        self._max_positions = max_positions
+        self._largest = 1  # canvases of the largest forward that was worth trying
+
+    def measure(self, num_canvases: int, length: int, num_rows: int) -> Trial:
+        """The best of a few runs; one run where that is long."""
+        queries = [_query(self._member, length, num_rows)] * num_canvases
+        load = load_of(length, num_rows)
+        seconds = self._time(queries)
+        if seconds <= self._longest:
+            seconds = min(seconds, *(self._time(queries) for _ in range(NUM_RUNS - 1)))
+        return Trial(sum([load] * num_canvases, Load()), seconds)
+
+    def _time(self, queries: Sequence[Query]) -> float:
+        started = time.perf_counter()
+        self._member.predict(queries)  # ends with a transfer to the host, so it has run
+        return time.perf_counter() - started
+
+    def climb(self) -> list[Trial]:
+        """More and more canvases until a forward is long: two at least."""
+        trials: list[Trial] = []
+        for num_canvases in CANVASES:
+            trials.append(self.measure(num_canvases, CANVAS_LENGTH, FEW_ROWS))
+            self._largest = num_canvases
+            if len(trials) > 1 and (trials[-1].seconds > self._longest or self._is_at_the_limit(trials[-1])):
+                break
+        return trials
+
+    def _is_at_the_limit(self, trial: Trial) -> bool:
+        return self._max_positions is not None and 2 * trial.load.num_positions > self._max_positions
+
+    def seconds_with(self, num_threads: int) -> float:
+        """The largest forward that is worth trying, with so many threads."""
+        torch.set_num_threads(num_threads)
+        if num_threads == 1:
+            return self.climb()[-1].seconds
+        self.measure(1, CANVAS_LENGTH, FEW_ROWS)  # starts the threads
+        return self.measure(self._largest, CANVAS_LENGTH, FEW_ROWS).seconds
+
+    def costs(self) -> Costs:
+        """Fitted to the two largest of the climb, one long canvas, and many watched positions."""
+        *_, smaller, larger = self.climb()
+        long = min(larger.load.num_positions, self._member.model.max_positions)
+        many_rows = min(CANVAS_LENGTH, TILE_ROWS // self._largest)
+        watched = self.measure(self._largest, CANVAS_LENGTH, many_rows)
+        return fit_costs(smaller, larger, self.measure(1, long, FEW_ROWS), watched)
+
+    def position_bytes(self) -> int:
+        """CUDA's own count over the largest forward; elsewhere what the widths come to."""
+        device = torch.device(self._member.model.device)
+        if device.type != "cuda":
+            return self._member.model.footprint.position_bytes
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        load = self.measure(self._largest, CANVAS_LENGTH, FEW_ROWS).load
+        taken = torch.cuda.max_memory_allocated(device) - before
+        return max(1, taken // load.num_positions)
+
+
+def fit_costs(smaller: Trial, larger: Trial, long: Trial, watched: Trial) -> Costs:
+    """Each cost from the trial that shows it best; what noise would make negative is zero.
+
+    The two largest packings give the cost of a position, since a device may be idle in small ones. `long` holds as
+    many positions in one canvas, `watched` is `larger` with more rows of the head.
+    """
+    num_positions = larger.load.num_positions
+    average = larger.seconds / num_positions
+    slope = (larger.seconds - smaller.seconds) / (num_positions - smaller.load.num_positions)
+    position = min(slope, average) if slope > 0 else average
+    fixed = larger.seconds - position * num_positions
+    plain = Costs(fixed, position)
+    pair = (long.seconds - plain.seconds(long.load)) / long.load.num_pairs
+    row = (watched.seconds - larger.seconds) / (watched.load.num_rows - larger.load.num_rows)
+    return Costs(fixed, position, max(0.0, pair), max(0.0, row))
+
+
+def _query(member: Member, length: int, num_rows: int) -> Query:
+    """A canvas that is masked at its last `num_rows` positions."""
+    vocabulary = member.vocabulary
+    layout = Layout(num_rows, 0, 0, num_rows, vocabulary.mask_id)
+    canvas: Canvas = blank_canvas((vocabulary.eos_id,) * (length - num_rows), (), layout)
+    return Query(canvas, canvas.watched, "off")

@@ -78,4 +78,3 @@ def test_a_window_that_is_always_refreshed_is_the_exact_method(models):
     assert (refreshed.text, refreshed.tie) == (exact.text, exact.tie)
     windowed = ensemble.answer(**asked, cache="window")
     assert windowed.tie.approximations == ("cache_window",)
-    assert windowed.tie.nfe == exact.tie.nfe

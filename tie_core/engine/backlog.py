@@ -21,7 +21,7 @@ class Row:
     member: int
     job: Job
     wants_steps: bool
-    load: Load
+    load: Load  # of its next step
     number: int = field(default=0, init=False)  # counts rounds' work as it came in
     waits_since: int = field(default=0, init=False)  # the forward after which it came, or came back
 

@@ -17,7 +17,7 @@ import torch
 
 from tie_core.denoising import Denoising, Job, Step, make_job
 from tie_core.engine.backlog import Backlog, Row
-from tie_core.engine.budget import Budget, load_of
+from tie_core.engine.budget import Budget, Load
 from tie_core.engine.devices import give_memory_back, own_stream
 from tie_core.engine.observer import Observer, Tick
 from tie_core.engine.warm_up import Allowance, WarmUp, warm_up
@@ -81,12 +81,11 @@ class Worker:
 
     def submit(self, request: Request, index: int, work: Decode | Probe) -> None:
         """Take on one job. What needs no forward (a first step already read) is done here."""
-        canvas = work.canvas
-        load = load_of(len(canvas.prompt) + canvas.layout.length, len(canvas.watched))
         job = make_job(work, request.options)
-        row = Row(request.id, index, work.member, job, request.wants_steps, load)
+        row = Row(request.id, index, work.member, job, request.wants_steps, Load())
         self._advance(row, job.begin)
         if not job.is_finished:
+            row.load = self._load(job)
             with self._changed:
                 self._backlog.put(row)
                 self._changed.notify()
@@ -139,10 +138,11 @@ class Worker:
             return True
 
     def _return_batch(self) -> None:
+        unfinished = [row for row in self._running if not row.job.is_finished]
+        for row in unfinished:
+            row.load = self._load(row.job)
         with self._changed:
-            self._backlog.put_back(
-                row for row in self._running if not row.job.is_finished and row.request_id not in self._cancelled
-            )
+            self._backlog.put_back(row for row in unfinished if row.request_id not in self._cancelled)
             self._running = []
             self._cancelled.clear()
 
@@ -169,6 +169,11 @@ class Worker:
             return [OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions)]
         half = len(batch) // 2
         return [*self._predict(batch[:half], budget), *self._predict(batch[half:], budget)]
+
+    def _load(self, job: Job) -> Load:
+        query = job.query
+        num_positions = self.member.num_positions(query)
+        return Load(num_positions, num_positions * query.length, len(query.watched))
 
     def _advance(self, row: Row, act: Callable[[], Step | None]) -> None:
         try:

@@ -18,7 +18,7 @@ from tie_core.models.key_values import CanvasCache
 from tie_core.models.loading import load_model
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
-from tie_core.prediction import EndTokens, Prediction, to_predictions
+from tie_core.prediction import EndTokens, Prediction, joined, to_predictions
 from tie_core.tiles import TiledHead
 from tie_core.vocabulary import Vocabulary, load_vocabulary
 
@@ -91,14 +91,12 @@ class Member:
                 for is_kept, read in ((False, self._hidden), (True, self._hidden_in_windows))
             ]
         )  # [K, W]
-        found: list[Prediction | MemberError] = []
-        first_row = 0
-        for (_, suppress_end), alike in groupby(queries, key=lambda query: query.packing_key[:2]):
-            watched = [query.watched for query in alike]
-            num_rows = sum(map(len, watched))
-            found += self._read(hidden[first_row : first_row + num_rows], watched, suppress_end)
-            first_row += num_rows
-        return found
+        groups = [list(alike) for _, alike in groupby(queries, key=lambda query: query.packing_key[:2])]
+        rows = torch.split(hidden, [sum(len(query.watched) for query in alike) for alike in groups])
+        read = [self._head.statistics(part, alike[0].suppress_end) for part, alike in zip(rows, groups, strict=True)]
+        predictions = to_predictions(joined(read), [query.watched for query in queries])
+        unusable = f"model {self.name} gave logits that are not finite"
+        return [MemberError(unusable) if prediction is None else prediction for prediction in predictions]
 
     def _hidden(self, queries: Sequence[Query]) -> Tensor:
         """Whole canvases: `[K, W]`."""
@@ -117,20 +115,21 @@ class Member:
         """Canvases whose keys and values are kept: `[K, W]`."""
         if not queries:
             return self._no_rows
+        pool = self.model.key_values
+        places = [query.cache.place(pool, query.length) for query in queries if query.cache]
         windows = [self._window(query) for query in queries]
-        rows, num_read = [], 0
-        for query, window in zip(queries, windows, strict=True):
-            row_of = {position: num_read + row for row, position in enumerate(window)}
-            rows += [row_of[position] for position in self._read_at(query)]
-            num_read += len(window)
-        ids = [
-            query.canvas.ids[position] for query, window in zip(queries, windows, strict=True) for position in window
-        ]
+        order = sorted(range(len(queries)), key=lambda number: places[number].start)
+        ids: list[int] = []
+        rows: dict[int, list[int]] = {}
+        for number in order:
+            row_of = {position: len(ids) + row for row, position in enumerate(windows[number])}
+            rows[number] = [row_of[position] for position in self._read_at(queries[number])]
+            ids += [queries[number].canvas.ids[position] for position in windows[number]]
         return self.model.hidden_in_windows(
             torch.tensor(ids),  # [N] long
-            [torch.tensor(window) for window in windows],
-            [query.cache.place(self.model.key_values, query.length) for query in queries if query.cache],
-            torch.tensor(rows),  # [K] long
+            [torch.tensor(windows[number]) for number in order],
+            [places[number] for number in order],
+            torch.tensor([row for number in range(len(queries)) for row in rows[number]]),  # [K] long
         )
 
     def _window(self, query: Query) -> Sequence[int]:
@@ -149,19 +148,6 @@ class Member:
     def _no_rows(self) -> Tensor:
         weight = self.model.head_weight
         return weight.new_empty(0, weight.shape[1])
-
-    def _read(
-        self, hidden: Tensor, watched: Sequence[tuple[int, ...]], suppress_end: SuppressEnd
-    ) -> list[Prediction | MemberError]:
-        read = self._head.statistics(hidden, suppress_end)
-        finite = read.is_finite.tolist()
-        found: list[Prediction | MemberError] = []
-        first_row = 0
-        for prediction in to_predictions(read, watched):
-            rows = finite[first_row : first_row + len(prediction.positions)]
-            first_row += len(rows)
-            found.append(prediction if all(rows) else MemberError(f"model {self.name} gave logits that are not finite"))
-        return found
 
     @cached_property
     def _head(self) -> TiledHead:

@@ -3,7 +3,7 @@
 Knows logits, not models: confidence and statistics in float32, ties to the lowest token (section 4.2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -47,7 +47,7 @@ class EndTokens:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The columns of `Prediction` for K rows, still tensors of `[K]`."""
+    """The columns of `Prediction` for K rows, still tensors of `[K]`, in the order that `to_predictions` reads."""
 
     tokens: Tensor  # [K] long
     top1: Tensor  # [K] float32
@@ -60,6 +60,11 @@ class Statistics:
     @property
     def columns(self) -> tuple[Tensor, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def joined(parts: Sequence[Statistics]) -> Statistics:
+    """The rows of all parts, in order."""
+    return Statistics(*(torch.cat(column) for column in zip(*(part.columns for part in parts), strict=True)))
 
 
 def statistics(logits: Tensor, forbidden: Tensor, end: EndTokens, suppress_end: SuppressEnd = "off") -> Statistics:
@@ -106,17 +111,26 @@ def _proposals(
     return proposals, (best - log_sum).exp().masked_fill(torch.isin(proposals, end_ids), 0.0)
 
 
-def to_predictions(statistics: Statistics, watched: Iterable[tuple[int, ...]]) -> list[Prediction]:
-    """Split K rows back into one prediction per canvas: one transfer to the host for all of them."""
-    integers = torch.stack([statistics.tokens, statistics.proposals]).tolist()
-    numbers = torch.stack(
-        [statistics.top1, statistics.margin, statistics.negative_entropy, statistics.confidences]
-    ).tolist()
-    predictions, start = [], 0
+def to_predictions(statistics: Statistics, watched: Iterable[tuple[int, ...]]) -> list[Prediction | None]:
+    """Split K rows back into one prediction per canvas, None where one of its rows is not finite.
+
+    One transfer to the host for all of them: float64 holds every token id and every float32 exactly.
+    """
+    columns = torch.stack([column.double() for column in statistics.columns]).tolist()
+    tokens, top1, margin, negative_entropy, proposals, confidences, is_finite = columns
+    predictions: list[Prediction | None] = []
+    start = 0
     for positions in watched:
         rows = slice(start, start + len(positions))
-        tokens, proposals = (tuple(column[rows]) for column in integers)
-        top1, margin, negative_entropy, confidences = (tuple(column[rows]) for column in numbers)
-        predictions.append(Prediction(positions, tokens, top1, margin, negative_entropy, proposals, confidences))
         start = rows.stop
+        prediction = Prediction(
+            positions=positions,
+            tokens=tuple(map(int, tokens[rows])),
+            top1=tuple(top1[rows]),
+            margin=tuple(margin[rows]),
+            negative_entropy=tuple(negative_entropy[rows]),
+            proposals=tuple(map(int, proposals[rows])),
+            confidences=tuple(confidences[rows]),
+        )
+        predictions.append(prediction if all(is_finite[rows]) else None)
     return predictions

@@ -15,7 +15,7 @@ from torch.nn.functional import linear, pad
 
 from tie_core.models.invariance import num_filler_rows
 from tie_core.options import SuppressEnd
-from tie_core.prediction import EndTokens, Statistics
+from tie_core.prediction import EndTokens, Statistics, joined
 
 TILE_ROWS: Final = 256
 CPU_TILE_TOKENS: Final = 2048
@@ -61,8 +61,7 @@ class TiledHead:
         filler = hidden.new_zeros(num_filler_rows(len(hidden)), hidden.shape[1])
         chunks = torch.split(torch.cat([hidden, filler]), TILE_ROWS)
         read = [_read(rows, self._tiles[suppress_end]).statistics(self._held_back[suppress_end]) for rows in chunks]
-        columns = zip(*(chunk.columns for chunk in read), strict=True)
-        return Statistics(*(torch.cat(column)[: len(hidden)] for column in columns))
+        return Statistics(*(column[: len(hidden)] for column in joined(read).columns))
 
 
 def most_logits(vocab_rows: int, device: torch.device) -> int:

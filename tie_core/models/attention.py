@@ -5,10 +5,12 @@ Knows no model: transformers calls it under the name ATTENTION, with the segment
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from itertools import pairwise
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -45,6 +47,50 @@ def segments_of(lengths: Iterable[int]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The same segments for the kernel of variable lengths: `[S + 1]` int32 each, S sequences."""
+
+    queries: Tensor
+    keys: Tensor
+    most_queries: int
+    most_keys: int
+    keys_end: int
+
+
+def bounds_of(segments: Iterable[Segment], device: torch.device) -> Bounds:
+    """`segments` come in the order of their queries and of their keys.
+
+    Keys between them that nobody attends to become a sequence without queries.
+    """
+    queries, keys = [0], [0]
+    for part in segments:
+        assert part.first_query == queries[-1]
+        if part.first_key > keys[-1]:
+            queries.append(queries[-1])
+            keys.append(part.first_key)
+        assert part.first_key == keys[-1]
+        for _ in range(part.count):
+            queries.append(queries[-1] + part.num_queries)
+            keys.append(keys[-1] + part.num_keys)
+    return Bounds(
+        torch.tensor(queries, dtype=torch.int32, device=device),
+        torch.tensor(keys, dtype=torch.int32, device=device),
+        max(part.num_queries for part in segments),
+        max(stop - start for start, stop in pairwise(keys)),
+        keys[-1],
+    )
+
+
+def takes_variable_lengths(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether one kernel attends all segments at once: flash attention on a recent CUDA device, in 16 bits."""
+    return (
+        device.type == "cuda"
+        and dtype in (torch.float16, torch.bfloat16)
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
+
+
 def attend(
     module: nn.Module,
     query: Tensor,  # [B, H, T, D]
@@ -54,13 +100,14 @@ def attend(
     *,
     scaling: float,
     segments: Sequence[Segment] | None = None,
+    bounds: Bounds | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attention output `[B, T, H, D]`. Nothing is causal, whatever the module says of itself.
 
     With `segments` the single row is packed. Each canvas is a batch entry of its own in the call that attends its
     segment, so no kernel choice and no reduction can depend on the others. Queries after the last segment are filler
-    and get zeros.
+    and get zeros. With `bounds` one kernel attends all segments; what it does with one does not depend on the others.
     """
     num_groups = query.shape[1] // key.shape[1]
     if segments is None:
@@ -69,6 +116,10 @@ def attend(
         )
         return attended.transpose(1, 2).contiguous(), None
     packed = torch.zeros_like(query.transpose(1, 2))  # [1, N, H, D]
+    if bounds is not None:
+        num_queries = segments[-1].first_query + segments[-1].count * segments[-1].num_queries
+        packed[0, :num_queries] = _varied(query[:, :, :num_queries], key, value, bounds, scaling)
+        return packed, None
     for part in segments:
         attended = scaled_dot_product_attention(
             _canvases(query, part.first_query, part.count, part.num_queries),
@@ -86,6 +137,23 @@ def _canvases(states: Tensor, first: int, count: int, length: int) -> Tensor:
     _, num_heads, _, width = states.shape
     run = states[0, :, first : first + count * length]
     return run.reshape(num_heads, count, length, width).transpose(0, 1)
+
+
+def _varied(query: Tensor, key: Tensor, value: Tensor, bounds: Bounds, scaling: float) -> Tensor:
+    """`[N, H, D]` by the kernel of variable lengths."""
+    attended = varlen_attn(
+        query[0].transpose(0, 1),
+        key[0, :, : bounds.keys_end].transpose(0, 1),
+        value[0, :, : bounds.keys_end].transpose(0, 1),
+        bounds.queries,
+        bounds.keys,
+        bounds.most_queries,
+        bounds.most_keys,
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+        num_splits=1,  # else the longest sequence would decide how every other one is summed
+    )
+    return cast(Tensor, attended)
 
 
 def _repeated(states: Tensor, num_groups: int) -> Tensor:

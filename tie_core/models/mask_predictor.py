@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from tie_core.errors import UnsupportedModelError
-from tie_core.models.attention import Segment, segments_of
+from tie_core.models.attention import Segment, bounds_of, segments_of, takes_variable_lengths
 from tie_core.models.family import Family
 from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
@@ -106,7 +106,7 @@ class MaskPredictor:
         """`hidden`, reading each canvas only in a window of its positions. The rest is as when it was last read.
 
         `ids [N]` are the tokens in all `windows`, each the positions `[w]` of one canvas, N the sum of w; `places`
-        are the canvases' ranges in `key_values`. `rows [K]` index into `ids`; nothing is shifted here.
+        are the canvases' ranges in `key_values`, in order. `rows [K]` index into `ids`; nothing is shifted here.
         """
         starts = torch.tensor([place.start for place in places]).repeat_interleave(
             torch.tensor([len(window) for window in windows])
@@ -123,12 +123,14 @@ class MaskPredictor:
     def _packed(self, ids: Tensor, position_ids: Tensor, segments: Sequence[Segment], **cache: Any) -> Tensor:
         """Hidden states `[N + filler, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
         filler = (0, num_filler_rows(len(ids)))
+        is_varied = takes_variable_lengths(self.device, self.dtype)
         return cast(
             Tensor,
             self._decoder(
                 input_ids=self._upload(pad(ids, filler))[None],
                 position_ids=self._upload(pad(position_ids, filler))[None],
                 segments=segments,
+                bounds=bounds_of(segments, self.device) if is_varied else None,
                 use_cache=False,
                 **cache,
             ).last_hidden_state[0],

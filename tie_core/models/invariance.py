@@ -15,29 +15,42 @@ from torch.nn.functional import silu
 ROW_MULTIPLE: Final = 16
 """Matrix products run with a multiple of so many rows. 4 suffices for MKL with 1 to 16 threads."""
 
+VECTORS: Final = 32
+"""The fused kernel takes two vectors of at most 16 float32 at a time."""
+GRAIN: Final = 32_768
+"""Values below which torch does not give an elementwise kernel another thread."""
+
 
 def num_filler_rows(num_rows: int) -> int:
     return -num_rows % ROW_MULTIPLE
 
 
 class RowwiseSiLU(nn.Module):
-    """SiLU whose value does not depend on its place in the tensor, for tensors with a multiple of ROW_MULTIPLE rows.
+    """SiLU whose value depends neither on its place in the tensor nor on the number of threads, for a multiple of
+    ROW_MULTIPLE rows.
 
-    The fused kernel is used where no thread's share has a scalar tail. Elsewhere it is x / (1 + exp(-x)): of its
-    parts only `exp` is not exactly rounded, and torch's gives a value independent of its place.
+    The fused kernel is used where its vectors leave no scalar tail. Elsewhere it is x / (1 + exp(-x)): of its parts
+    only `exp` is not exactly rounded, and torch's gives a value independent of its place.
     """
 
     def forward(self, gate: Tensor) -> Tensor:
-        is_exact_mode = gate.dtype.itemsize >= 4 and gate.device.type == "cpu"
-        if not is_exact_mode or has_no_tail(gate.shape[-1], torch.get_num_threads()):
-            return silu(gate)
-        return gate / gate.neg().exp_().add_(1.0)
+        if gate.dtype.itemsize < 4 or gate.device.type != "cpu":
+            return silu(gate)  # no promise there, and every step of the long form would round to the narrow type
+        if ROW_MULTIPLE * gate.shape[-1] % VECTORS:
+            return gate / gate.neg().exp_().add_(1.0)
+        return _in_whole_vectors(gate)
 
 
-def has_no_tail(width: int, num_threads: int) -> bool:
-    """Whether threads that share ROW_MULTIPLE or more rows of this width equally get whole vectors.
-
-    A kernel takes two vectors of 16 float32 at a time, and may use fewer threads than there are: halves are all that
-    is sure.
-    """
-    return num_threads <= 2 and ROW_MULTIPLE * width % (2 * 32) == 0
+def _in_whole_vectors(gate: Tensor) -> Tensor:
+    """Cut so that no thread's share ends inside a vector: shares are equal, and of GRAIN values at least."""
+    num_threads = torch.get_num_threads()
+    if num_threads == 1 or (num_threads == 2 and gate.numel() % (2 * VECTORS) == 0):
+        return silu(gate)
+    values, activated = gate.reshape(-1), torch.empty_like(gate)
+    num_shared = len(values) // (num_threads * GRAIN) * num_threads * GRAIN
+    pieces = [num_threads * GRAIN] * (num_shared // (num_threads * GRAIN))
+    pieces += [GRAIN] * ((len(values) - num_shared) // GRAIN)
+    pieces += [len(values) - sum(pieces)]
+    for piece, result in zip(torch.split(values, pieces), torch.split(activated.view(-1), pieces), strict=True):
+        result.copy_(silu(piece))
+    return activated

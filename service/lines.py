@@ -51,11 +51,12 @@ def summary_lines(completed: Completed) -> list[str]:
     decode = sum(spent.decode for spent in tie.nfe.values())
     score = sum(spent.score for spent in tie.nfe.values())
     forwards = f"{decode} forwards" + (f" and {score} for scoring" if score else "")
+    approximated = f" · approximated: {', '.join(tie.approximations)}" if tie.approximations else ""
     plural = "" if tie.rounds == 1 else "s"
     return [
         f"from {tie.final_model} by {tie.final_rule} · {tie.rounds} round{plural},"
         f" {tie.switches} switched · led: {wins}",
-        f"{forwards} · {completed.timings.total_ms / 1000:.2f} s",
+        f"{forwards} · {completed.timings.total_ms / 1000:.2f} s{approximated}",
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from service import display
-from service.lines import MASK, canvas_line, plain, round_line, visible
+from service.lines import MASK, canvas_line, plain, round_line, summary_lines, visible
 from service.screen import Screen
 from service.watch import CanvasView, Region, WatchState
 from tests.service import story
@@ -262,6 +262,16 @@ def test_a_canvas_is_one_plain_line() -> None:
     state = watched(until(story.events(), RoundEnded, 2))
 
     assert canvas_line(state, "digit") == "rev=951413 inc=382939" + MASK * 8 + " Answer:" + MASK * 18
+
+
+def test_the_summary_names_the_approximations() -> None:
+    exact = story.completed()
+    tie = dataclasses.replace(exact.tie, approximations=("early_commit", "fill_end"))
+
+    approximate = dataclasses.replace(exact, tie=tie)
+
+    assert summary_lines(approximate)[1].endswith(" · approximated: early_commit, fill_end")
+    assert "approximated" not in "".join(summary_lines(exact))
 
 
 def test_outside_a_terminal_a_run_is_told_in_lines() -> None:

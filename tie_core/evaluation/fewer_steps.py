@@ -166,7 +166,6 @@ interval.
 """
 
 LIMITS: Final = """\
-- The zoo is sure of most tokens, since a line's result follows from its prompt: with other models the same constants
-  save less or cost more. A worksheet fills its reasoning to the last position, so `fill_end` acts in the answer only,
-  which one member writes in half of its positions.
+- The constants were tried on the zoo alone; with other models they may save less or cost more. A worksheet fills its
+  reasoning to the last position, so `fill_end` acts in the answer only, behind the pair member's nine tokens.
 """

@@ -10,7 +10,7 @@ from tie_core.events import RoundEnded, StepTaken
 from tie_core.member import Member
 from tie_core.prompting import prompt_ids
 from tie_core.unmasking import POLICIES
-from tie_core.zoo import SUFFIX
+from tie_core.zoo import DEFAULTS, SUFFIX
 
 QUESTION = [{"role": "user", "content": "rev 314159; inc 271828; add 141421"}]
 SHAPE = {"gen_length": 40, "answer": 8, "block_size": 8, "suffix": SUFFIX}
@@ -137,7 +137,7 @@ def test_scoring_costs_what_the_paper_says(number, score):
 
 @pytest.mark.parametrize("score", ["top1", "entropy", "margin"])
 def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
-    events = list(Ensemble("zoo", zoo()).generate(messages=QUESTION, **SHAPE, interval=8, score=score))
+    events = list(Ensemble("zoo", zoo(), DEFAULTS).generate(messages=QUESTION, score=score))
     rounds = [event for event in events if isinstance(event, RoundEnded)]
     assert rounds
     assert all(relay.result == "transcoded" for ended in rounds for relay in ended.relayed)

@@ -100,8 +100,8 @@ def write_random(
         config["max_position_embeddings" if "hidden_size" in config else "max_sequence_length"] = max_length
     if num_rows is not None:
         ids = {name: config[name] for name in ("mask_token_id", "eos_token_id", "pad_token_id")}
-        moved = {config["mask_token_id"]: mask_token_id, config["eos_token_id"]: eos_token_id}
-        moved = {old: new for old, new in moved.items() if new is not None}
+        asked = {config["mask_token_id"]: mask_token_id, config["eos_token_id"]: eos_token_id}
+        moved = {old: new for old, new in asked.items() if new is not None}
         config |= {name: moved.get(token, token) for name, token in ids.items()}
         config |= {"vocab_size": num_rows, "embedding_size": num_rows}
         _widen_tokenizer(folder, num_rows, moved)

@@ -16,7 +16,9 @@ from bench.archive import Measured, circumstances, load_archive, measured_now, s
 from bench.checkpoints import ROOT, Checkpoints
 from bench.page import page_with
 from bench.plots import write_plots
+from bench.server import NotReadyError
 from bench.suite import BENCHMARKS, FULL, QUICK, Bench
+from tie_core.errors import TieError
 
 DOCS = ROOT / "docs"
 PAGE = "performance.md"
@@ -38,7 +40,10 @@ def main(words: Sequence[str] | None = None) -> None:
         names = [name for name in names if name not in measured]
     torch.set_num_threads(1)  # the raw loop's; the server is a process of its own
     for name in [] if asked.page_only else names:
-        measured[name] = _run(name, is_quick=asked.quick, threads=asked.threads, repeats=asked.repeats)
+        try:
+            measured[name] = _run(name, is_quick=asked.quick, threads=asked.threads, repeats=asked.repeats)
+        except (NotReadyError, TieError) as error:
+            sys.exit(f"{name}: {error}")
         measured = {known: measured[known] for known in BENCHMARKS if known in measured}
         save_archive(archive, measured)
         _write(out, measured)

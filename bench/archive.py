@@ -32,12 +32,13 @@ class Measured:
 
 def circumstances(*, is_quick: bool, are_shared: bool, threads: int | None) -> dict[str, str]:
     """What a figure depends on besides the code."""
+    inherited = os.environ.get("OMP_NUM_THREADS")
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "load before": f"{os.getloadavg()[0]:.1f}",
         "scale": "quick" if is_quick else "full",
         "checkpoints": "of the shared folder" if are_shared else "made at random",
-        "threads of the server": "its own choice" if threads is None else str(threads),
+        "threads of the server": str(threads or inherited or "its own choice"),
         "tie-server": tie_core.__version__,
         "Python": platform.python_version(),
         "torch": torch.__version__,

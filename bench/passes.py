@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -18,7 +20,7 @@ from service.bench.workload import Workload
 
 SETTLING_SECONDS = 0.1  # a forward is counted after its results are handed out
 
-Watch = Callable[[httpx.AsyncClient], Awaitable[None]]
+Watch = Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,14 @@ async def _served(
 ) -> Sample:
     async with open_client(server.url) as client:
         before = await scrape(client)
-        watching = asyncio.ensure_future(watch(client)) if watch else None
+        watching = asyncio.ensure_future(watch(client) if watch else asyncio.sleep(0))
         cpu_before = server.cpu_seconds
         ask = ask_tie(client, workload.options, models=list(workload.models) if workload.models else None)
         exchanges = await sending.send(ask, workload.prompts)
         cpu_seconds = server.cpu_seconds - cpu_before
-        if watching is not None:
-            watching.cancel()
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
         await asyncio.sleep(SETTLING_SECONDS)
         after = await scrape(client)
     assert before is not None

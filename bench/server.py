@@ -21,6 +21,10 @@ MAX_RUNNING: Final = 64
 TICK_SECONDS: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
+class NotReadyError(Exception):
+    """The server cannot be started or watched; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A member to serve: a name, a folder, a dtype."""
@@ -69,10 +73,10 @@ def serving(models: Sequence[Model], folder: Path, threads: int | None = None) -
     `threads` sets how many threads torch starts with; None leaves that to the server.
 
     Raises:
-        RuntimeError: the server did not become ready; the message ends in what it logged.
+        NotReadyError: the server did not become ready; the message ends in what it logged.
     """
     if not Path("/proc/self/stat").exists():
-        raise RuntimeError("CPU time and memory of the server are read from /proc: run this on Linux")
+        raise NotReadyError("CPU time and memory of the server are read from /proc: run this on Linux")
     log = folder / "server.log"
     config = folder / "server.toml"
     config.write_text(_configuration(models), encoding="utf-8")
@@ -107,11 +111,18 @@ def _ready_url(process: "subprocess.Popen[str]", log: Path) -> str:
     url = next((word for word in words if word.startswith("http://")), None)
     deadline = time.monotonic() + START_SECONDS
     while url is not None and process.poll() is None and time.monotonic() < deadline:
-        if httpx.get(f"{url}/readyz", trust_env=False, timeout=START_SECONDS).is_success:
+        if _is_ready(url):
             return url
         time.sleep(0.05)
     told = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
-    raise RuntimeError(f"the server did not become ready:\n{told}")
+    raise NotReadyError(f"the server did not become ready:\n{told}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False, timeout=START_SECONDS).is_success
+    except httpx.TransportError:  # it gave up between two questions
+        return False
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:

@@ -14,7 +14,7 @@ import httpx
 import torch
 
 from bench.checkpoints import Checkpoints
-from bench.modes import EXACT, MODES, WINDOW, Mode
+from bench.modes import EXACT, MODES, Mode
 from bench.passes import Sample, Side, alternate, raw_pass, served_pass
 from bench.raw_loop import RawModel, decode, load_raw_model
 from bench.server import Model, ServerProcess, serving
@@ -258,8 +258,8 @@ def cache(bench: Bench) -> Samples:
     prompts = mixed_prompts(bench.scale.few, shortest=words, longest=words)
     with bench.serving(*models) as server:
         sides: dict[str, Side] = {}
-        for mode in (EXACT, WINDOW):
-            if mode.is_available:
+        for mode in MODES:
+            if mode.is_available and not mode.needs_confidence:
                 asked = bench.ensemble(names, gen_length=gen_length, answer=answer, **mode.options)
                 workload = replace(asked, prompts=prompts)
                 sides[mode.name] = partial(served_pass, server, workload, Sending(at_once=bench.scale.few))

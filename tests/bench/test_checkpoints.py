@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from bench.checkpoints import write_random
+import pytest
+
+from bench import checkpoints
+from bench.checkpoints import family_of, write_random
+from bench.cost_model import shape_of
 from tests.members import GOLDEN
 from tie_core.member import load_member
 from tie_core.zoo import member_path
@@ -38,3 +42,17 @@ def test_a_shape_can_be_asked_for(tmp_path: Path) -> None:
     member = load_member("deep", path)
 
     assert member.model.max_positions == 4096
+
+
+def test_without_the_shared_folder_checkpoints_of_its_shape_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SHARED", tmp_path / "nowhere")
+    made = checkpoints.Checkpoints(tmp_path)
+
+    shapes = [shape_of(family_of(path)[1]) for path in (made.llada, made.twin, made.dream)]
+
+    assert [(shape.width, shape.num_layers, shape.mlp_width) for shape in shapes] == [(256, 4, 768)] * 3
+    llada = load_member("llada", made.llada)
+    assert llada.vocabulary.forbidden_ids(4480) == (llada.vocabulary.mask_id,)
+    assert load_member("dream", made.dream).model.logits_are_shifted

@@ -46,6 +46,7 @@ MODES: Final = (
     Mode("threshold 0.9, no relay", {"policy": "threshold", "tau": 0.9, "interval": 64}),
     Mode("factor", {"policy": "factor"}),
     Mode("entropy_bound", {"policy": "entropy_bound"}),
+    Mode("fill_end", {"fill_end": True}),
     Mode("early_commit", {"early_commit": True}),
     Mode("threshold 0.9 and early_commit", {"policy": "threshold", "tau": 0.9, "early_commit": True}),
 )

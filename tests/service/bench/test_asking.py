@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ from service.bench.asking import Reply, ask_openai, ask_tie, body_of, first_mode
 from service.client import ServerError
 from service.schemas import parse_generate
 from tie_core.errors import OptionsError, RequestError
+from tie_core.options import TieOptions
 
 OPTIONS = {
     "task": "general",
@@ -33,6 +35,13 @@ OPTIONS = {
     "k": 2,
     "tau": 0.5,
     "suppress_end": "confidence",
+    "factor": 0.5,
+    "gamma": 0.1,
+    "fill_end": True,
+    "early_commit": True,
+    "early_commit_margin": 0.8,
+    "cache": "window",
+    "refresh_interval": 8,
 }
 ANSWER = {"usage": {"prompt_tokens": 3, "completion_tokens": 8}, "choices": [{"message": {"content": "x"}}]}
 
@@ -41,6 +50,7 @@ def test_every_option_of_the_library_has_its_place_in_the_body() -> None:
     body = json.dumps({"prompt": "x", **body_of(OPTIONS)}).encode()
 
     assert parse_generate(body).options() == OPTIONS
+    assert OPTIONS.keys() == {field.name for field in fields(TieOptions)}
 
 
 def test_an_option_without_a_place_is_refused() -> None:

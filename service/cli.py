@@ -1,4 +1,4 @@
-"""The command `tie`: serve, run, models, doctor, bench. What a person can act on is one line on stderr, never a traceback.
+"""The command `tie`: serve, run, models, doctor, bench. What a person can act on is one line, never a traceback.
 
 Exit codes: 0 done, 1 failed, 2 the input cannot be used. torch is imported only by commands that need it.
 """

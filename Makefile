@@ -46,8 +46,8 @@ check: $(DEV) ## formatting, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: install ## time the embedded models: requests a second, CPU a token, alone and eight at once
-	$(BIN)/python bench/zoo.py
+bench: $(DEV) ## time the server against a plain reference decoder, into docs/performance.md
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 fmt: $(DEV) ## rewrite the code in the house's format, and the map of files
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""The command `tie`: serve, run, models, doctor. What a person can act on is one line on stderr, never a traceback.
+"""The command `tie`: serve, run, models, doctor, bench. What a person can act on is one line, never a traceback.
 
 Exit codes: 0 done, 1 failed, 2 the input cannot be used. torch is imported only by commands that need it.
 """
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import tie_core
+from service.bench.command import bench
 from service.settings import EnsembleSettings, Settings, SettingsError, load_settings
 from tie_core.errors import RequestError, TieError, UnknownModelError
 
@@ -238,3 +239,6 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
             console.print(part)
             console.print()
     raise typer.Exit(1 if diagnosis.problems else 0)
+
+
+app.command()(bench)

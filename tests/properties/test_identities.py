@@ -10,7 +10,7 @@ from tie_core.events import RoundEnded, StepTaken
 from tie_core.member import Member
 from tie_core.prompting import prompt_ids
 from tie_core.unmasking import POLICIES
-from tie_core.zoo import DEFAULTS, SUFFIX
+from tie_core.zoo import BLOCK_SIZE, DEFAULTS, SUFFIX
 
 QUESTION = [{"role": "user", "content": "rev 314159; inc 271828; add 141421"}]
 SHAPE = {"gen_length": 40, "answer": 8, "block_size": 8, "suffix": SUFFIX}
@@ -139,9 +139,12 @@ def test_scoring_costs_what_the_paper_says(number, score):
 def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
     events = list(Ensemble("zoo", zoo(), DEFAULTS).generate(messages=QUESTION, score=score))
     rounds = [event for event in events if isinstance(event, RoundEnded)]
-    assert rounds
-    assert all(relay.result == "transcoded" for ended in rounds for relay in ended.relayed)
-    assert sum(nfe.score for nfe in events[-1].tie.nfe.values()) == len(rounds) * (2 * 2 - 2)
+    # the last relay leaves nothing masked for a member whose tokens are longer, so nothing to read
+    readable = [ended for ended in rounds if ended.masked_left >= BLOCK_SIZE]
+    assert len(readable) > 2
+    for number, ended in enumerate(readable, start=1):
+        assert all(relay.result == "transcoded" for relay in ended.relayed)
+        assert sum(nfe.score for nfe in ended.nfe.values()) == number * (2 * 2 - 2)
 
 
 @pytest.mark.parametrize("number", range(4))

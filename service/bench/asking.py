@@ -1,0 +1,147 @@
+"""How a prompt is asked, once for each kind of side that answers: each gives a function from a prompt to its reply.
+
+A reply is the whole JSON answer; TIE's and OpenAI's both count tokens under `usage`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import httpx
+
+from service.client import ServerError
+from service.loading import Loaded
+from service.schemas import AnswerBody, Body, GenerateBody, TieBody, UnmaskingBody
+from tie_core.ensemble import Ensemble
+from tie_core.errors import OptionsError, RequestError, TieError
+from tie_core.events import Completed, Event, Failed, event_data
+
+Reply = Mapping[str, Any]
+Ask = Callable[[str], Awaitable[Reply]]
+
+SILENCE_SECONDS: Final = 600.0
+SECTIONS: Final[Mapping[str, type[Body]]] = {"tie": TieBody, "unmasking": UnmaskingBody, "answer": AnswerBody}
+RENAMED: Final = {"reasoning": ("reasoning_length",), "answer": ("answer", "length")}
+
+
+def ask_engine(loaded: Loaded, ensemble: Ensemble, options: Mapping[str, Any], models: tuple[str, ...] | None) -> Ask:
+    """Ask the engine in this process; events reach the event loop from the conductor's thread."""
+
+    async def ask(prompt: str) -> Reply:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Completed | Failed] = loop.create_future()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Completed | Failed):
+                loop.call_soon_threadsafe(ended.set_result, event)
+
+        request = ensemble.request(messages=_message(prompt), models=models, **options)
+        loaded.engine.submit(request, listen)
+        event = await ended
+        if isinstance(event, Failed):
+            raise event.error
+        return event_data(event)
+
+    return ask
+
+
+def ask_tie(client: httpx.AsyncClient, options: Mapping[str, Any], **fields: Any) -> Ask:
+    """Ask a TIE server's native route. `fields` are of the body itself, such as `models` and `ensemble`."""
+    body = body_of(options) | {name: value for name, value in fields.items() if value is not None}
+
+    async def ask(prompt: str) -> Reply:
+        return await _post(client, "/v1/tie/generate", {**body, "messages": _message(prompt)})
+
+    return ask
+
+
+def ask_openai(client: httpx.AsyncClient, model: str, max_tokens: int) -> Ask:
+    """Ask any server that speaks OpenAI's chat completions, greedily."""
+    body = {"model": model, "max_tokens": max_tokens, "temperature": 0}
+
+    async def ask(prompt: str) -> Reply:
+        reply = await _post(client, "/v1/chat/completions", {**body, "messages": _message(prompt)})
+        if not isinstance(reply.get("usage"), dict):
+            raise ServerError(f"{client.base_url} tells no `usage`, so its tokens cannot be counted")
+        return reply
+
+    return ask
+
+
+async def first_model(client: httpx.AsyncClient) -> str:
+    """The first model that an OpenAI-compatible server lists."""
+    reply = await _sent(client, "GET", "/v1/models")
+    models = reply.get("data")
+    if not isinstance(models, list) or not models:
+        raise ServerError(f"{client.base_url} lists no models: name one with --openai-model")
+    return str(models[0]["id"])
+
+
+def body_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The native route's body for options by the library's names.
+
+    Raises:
+        OptionsError: an option that the route has no field for.
+    """
+    body: dict[str, Any] = {}
+    for name, value in options.items():
+        *sections, field = _path(name)
+        part = body
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[field] = value
+    return body
+
+
+def _path(name: str) -> tuple[str, ...]:
+    if name in RENAMED:
+        return RENAMED[name]
+    if name in GenerateBody.model_fields:
+        return (name,)
+    for section, body in SECTIONS.items():
+        if name in body.model_fields:
+            return (section, name)
+    raise OptionsError(name, f"unknown option; the server's route has no field {name!r}")
+
+
+def open_client(server: str) -> httpx.AsyncClient:
+    """A client of a server named as people name it: with or without scheme, slash or `/v1` at the end."""
+    base = server if "://" in server else f"http://{server}"
+    unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    try:
+        return httpx.AsyncClient(
+            base_url=base.rstrip("/").removesuffix("/v1"), limits=unlimited, timeout=SILENCE_SECONDS, trust_env=False
+        )
+    except httpx.InvalidURL as error:
+        raise ServerError(f"{server} is no URL: {error}") from None
+
+
+def _message(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}]
+
+
+async def _post(client: httpx.AsyncClient, path: str, body: Mapping[str, Any]) -> Reply:
+    return await _sent(client, "POST", path, json=body)
+
+
+async def _sent(client: httpx.AsyncClient, method: str, path: str, **content: Any) -> Reply:
+    try:
+        response = await client.request(method, path, **content)
+        reply = response.json()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServerError(f"{client.base_url} cannot be asked: {str(error) or type(error).__name__}") from None
+    except ValueError:
+        raise ServerError(f"{client.base_url}{path.lstrip('/')} gives no JSON (HTTP {response.status_code})") from None
+    if response.is_success and isinstance(reply, dict):
+        return reply
+    raise _refusal(f"{client.base_url} answers with HTTP {response.status_code}", response.status_code, reply)
+
+
+def _refusal(who: str, status: int, reply: Any) -> TieError:
+    """The error that a server tells; a bad request is the caller's."""
+    told = reply.get("error") if isinstance(reply, dict) else None
+    told = told if isinstance(told, dict) else {}
+    message, param = str(told.get("message", "no reason given")), told.get("param")
+    if status == httpx.codes.BAD_REQUEST:
+        return RequestError(param if isinstance(param, str) else None, message)
+    return ServerError(f"{who}: {message}")

@@ -1,0 +1,133 @@
+"""`tie bench`: what a server, or the engine in this process, does under load."""
+
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from service.settings import load_settings
+from tie_core.errors import RequestError
+
+if TYPE_CHECKING:
+    from service.bench.figures import Figures
+    from service.bench.sides import Sending, Side
+    from service.bench.workload import Workload
+
+
+def bench(
+    server: Annotated[str | None, typer.Option(help="URL of a TIE server; else the models load here.")] = None,
+    openai: Annotated[str | None, typer.Option(help="URL of another OpenAI-compatible server, side by side.")] = None,
+    openai_model: Annotated[str | None, typer.Option(help="Its model. Default: the first it lists.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file. Without one: the embedded zoo.")] = None,
+    ensemble: Annotated[str | None, typer.Option(help="Which ensemble answers.")] = None,
+    models: Annotated[str | None, typer.Option(help="Only these of its members: a,b")] = None,
+    concurrency: Annotated[str, typer.Option(help="Requests at once, a row each: 1,8,64")] = "1,8",
+    arrivals: Annotated[float | None, typer.Option(min=0, help="And a row with a request every so many s.")] = None,
+    requests: Annotated[int, typer.Option(min=1, help="Requests in each row, at least one per client.")] = 16,
+    gen_length: Annotated[int, typer.Option(min=1, help="Generated positions of a request.")] = 64,
+    block_size: Annotated[int, typer.Option(min=1, help="Positions of a block.")] = 32,
+    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE by the library's names: score=top1")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the prompts.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
+) -> None:
+    """Send prompts of mixed length and tell throughput, latency and CPU time a token.
+
+    Each request is one open canvas by default, one token a step; --option task=math and others change that.
+    """
+    from service.bench import workload as prompts
+    from service.bench.sides import Sending
+
+    levels = _levels(concurrency)
+    sendings = [Sending(at_once=level) for level in levels]
+    sendings += [Sending(gap_seconds=arrivals)] if arrivals is not None else []
+    num = max(requests, *levels)
+    names = tuple(name.strip() for name in models.split(",")) if models else None
+    named = _parse_options(option or [])
+    lengths = {"gen_length": gen_length, "block_size": block_size}
+    options = (lengths if "task" in named else prompts.plain_options(gen_length, block_size)) | named
+    seed = prompts.SEED if seed is None else seed
+    texts = prompts.mixed_prompts(num, seed=seed)
+    workload = prompts.Workload(texts, options, names)
+    settings = None if server else load_settings(config)
+    rows = asyncio.run(_measure(workload, sendings, server, settings, ensemble, openai, openai_model))
+    if as_json:
+        _print_json(workload, seed, rows)
+    else:
+        _print_table(rows)
+
+
+def _levels(words: str) -> list[int]:
+    try:
+        levels = [int(word) for word in words.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or min(levels) < 1:
+        raise RequestError("concurrency", f"{words!r} is no list of whole numbers above 0: give 1,8,64 for example")
+    return levels
+
+
+def _parse_options(words: list[str]) -> dict[str, Any]:
+    """`score=top1`, `tau=0.8`, `cross_model=false`: a value is JSON, or else a string."""
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise RequestError("option", f"{word!r} is no option: give NAME=VALUE, score=top1 for example")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+async def _measure(
+    workload: "Workload",
+    sendings: "list[Sending]",
+    server: str | None,
+    settings: Any,
+    ensemble: str | None,
+    openai: str | None,
+    openai_model: str | None,
+) -> "list[Figures]":
+    from service.bench import sides
+
+    async with AsyncExitStack() as stack:
+        ours = sides.tie_side(server, ensemble, workload) if server else sides.engine_side(settings, ensemble, workload)
+        chosen = [await stack.enter_async_context(ours)]
+        if openai is not None:
+            max_tokens = int(workload.options["gen_length"])
+            chosen.append(await stack.enter_async_context(sides.openai_side(openai, openai_model, max_tokens)))
+        return await _rows(workload, sendings, chosen)
+
+
+async def _rows(workload: "Workload", sendings: "list[Sending]", chosen: "list[Side]") -> "list[Figures]":
+    from service.bench.sides import measure
+
+    rows = []
+    for side in chosen:
+        await side.ask(workload.prompts[0])  # the first forwards allocate
+    for sending in sendings:
+        for side in chosen:
+            rows.append(await measure(side, sending, workload.prompts))
+            sys.stderr.write(f"{side.name}, {sending.words}: done\n")
+    return rows
+
+
+def _print_json(workload: "Workload", seed: int, rows: "list[Figures]") -> None:
+    from service.bench.sides import as_json
+
+    typer.echo(json.dumps(as_json(workload, seed, rows), ensure_ascii=False, indent=2))
+
+
+def _print_table(rows: "list[Figures]") -> None:
+    from service.bench.figures import table
+    from service.bench.workload import spread
+
+    console = Console(highlight=False)
+    console.print(table(rows))
+    console.print(f"\nprompts: {spread(rows[0].prompt_tokens)}")

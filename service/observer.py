@@ -35,6 +35,7 @@ class EngineObserver(Observer):
             "warmed up",
             model=member,
             seconds=round(warmed.seconds, 3),
+            lanes=warmed.num_lanes,
             threads=warmed.num_threads,
             max_positions=warmed.max_positions,
             position_bytes=warmed.position_bytes,

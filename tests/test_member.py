@@ -85,3 +85,22 @@ def test_a_window_reads_few_positions():
     step = windowed(query, after_a_step(canvas, rng))
     assert member.num_positions(step) == 8 + 8 + 1 + 1  # block, answer, a left neighbour each
     assert tiny("llada-tiny").num_positions(step) == 8 + 8
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_lanes_change_no_prediction_of_a_window(name):
+    member, rng = tiny(name), random.Random(name)
+    starts = [some_canvas(member, rng) for _ in range(7)]
+    steps = [after_a_step(canvas, rng) for canvas in starts]
+
+    def read():
+        queries = [whole(canvas, CanvasCache()) for canvas in starts]
+        first = member.predict(queries)
+        return first + member.predict([windowed(query, canvas) for query, canvas in zip(queries, steps, strict=True)])
+
+    alone = read()
+    member.model.lanes.open(3, 1)
+    try:
+        assert read() == alone
+    finally:
+        member.model.lanes.open(1, 1)

@@ -152,7 +152,8 @@ class Member:
     @cached_property
     def _head(self) -> TiledHead:
         end = EndTokens(self.vocabulary.eos_id, tuple(sorted(self.vocabulary.end_ids)))
-        return TiledHead(self.model.head_weight, self.vocabulary.forbidden_ids(self.model.vocab_rows), end)
+        forbidden = self.vocabulary.forbidden_ids(self.model.vocab_rows)
+        return TiledHead(self.model.head_weight, forbidden, end, self.model.lanes)
 
 
 def load_member(name: str, path: Path, device: str = "cpu", dtype: str = "float32") -> Member:

@@ -7,13 +7,15 @@ whole logits is the plain path that this agrees with. Knows no model beyond its 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import ceil
 from typing import Final, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
-from tie_core.models.invariance import num_filler_rows
+from tie_core.models.invariance import ROW_MULTIPLE, num_filler_rows
+from tie_core.models.lanes import Lanes
 from tie_core.options import SuppressEnd
 from tie_core.prediction import EndTokens, Statistics, joined
 
@@ -42,9 +44,13 @@ class Tile:
 
 
 class TiledHead:
-    """A language-model head, read for its statistics. `forbidden` are the ids that no step may commit."""
+    """A language-model head, read for its statistics. `forbidden` are the ids that no step may commit.
 
-    def __init__(self, weight: Tensor, forbidden: Sequence[int], end: EndTokens) -> None:
+    `lanes` share the rows among them; without any it is the caller's thread alone.
+    """
+
+    def __init__(self, weight: Tensor, forbidden: Sequence[int], end: EndTokens, lanes: Lanes | None = None) -> None:
+        self._lanes = lanes or Lanes()
         self._tiles: dict[SuppressEnd, list[Tile]] = {}
         self._held_back: dict[SuppressEnd, Tensor] = {}
         for suppress_end in get_args(SuppressEnd):
@@ -59,9 +65,14 @@ class TiledHead:
         In float32 on the CPU a row's result is the same bits whatever the other rows are.
         """
         filler = hidden.new_zeros(num_filler_rows(len(hidden)), hidden.shape[1])
-        chunks = torch.split(torch.cat([hidden, filler]), TILE_ROWS)
-        read = [_read(rows, self._tiles[suppress_end]).statistics(self._held_back[suppress_end]) for rows in chunks]
-        return Statistics(*(column[: len(hidden)] for column in joined(read).columns))
+        rows = torch.cat([hidden, filler])
+        size = min(TILE_ROWS, ROW_MULTIPLE * ceil(len(rows) / ROW_MULTIPLE / self._lanes.count) or ROW_MULTIPLE)
+
+        def read(chunk: Tensor) -> Statistics:
+            return _read(chunk, self._tiles[suppress_end]).statistics(self._held_back[suppress_end])
+
+        read_chunks = self._lanes.map(read, torch.split(rows, size))
+        return Statistics(*(column[: len(hidden)] for column in joined(read_chunks).columns))
 
 
 def most_logits(vocab_rows: int, device: torch.device) -> int:

@@ -11,7 +11,7 @@ from tests.running import running_engine
 from tie_core.engine.budget import Costs, Load, load_of
 from tie_core.engine.observer import Observer
 from tie_core.engine.placement import activation_bytes
-from tie_core.engine.warm_up import Allowance, Trial, WarmUp, choose_num_threads, fit_costs, warm_up
+from tie_core.engine.warm_up import Allowance, Trial, WarmUp, fit_costs, most_that_pay, warm_up
 
 TRUE = Costs(fixed=0.004, position=50e-6, pair=20e-9, row=30e-6)
 
@@ -55,27 +55,29 @@ def test_no_cost_is_ever_negative(noise: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "max_threads", "chosen"),
+    ("seconds", "most", "chosen"),
     [
         ({1: 1.0, 2: 0.55, 4: 0.3, 8: 0.25}, 8, 4),
         ({1: 1.0, 2: 0.9}, 2, 1),
         ({1: 1.0, 2: 3.0}, 2, 1),
         ({1: 1.0, 2: 0.5}, 3, 2),
-        ({2**power: 0.5**power for power in range(8)}, 128, 16),
         ({}, 1, 1),
     ],
 )
-def test_threads_are_doubled_as_long_as_that_pays(seconds: dict[int, float], max_threads: int, chosen: int) -> None:
-    assert choose_num_threads(max_threads, seconds.__getitem__) == chosen
+def test_a_number_is_doubled_as_long_as_that_pays(seconds: dict[int, float], most: int, chosen: int) -> None:
+    assert most_that_pay(most, 1.3, seconds.__getitem__) == chosen
 
 
 def test_more_threads_are_tried_where_there_are_more() -> None:
     before = torch.get_num_threads()
     try:
-        warmed = warm_up(tiny("llada-tiny"), Allowance(0.5, 10**9, None, max_threads=2))
+        member = tiny("llada-tiny")
+        warmed = warm_up(member, Allowance(0.5, 10**9, None, max_threads=2))
         assert warmed.num_threads == torch.get_num_threads()
-        assert warmed.num_threads in (1, 2)
+        assert warmed.num_lanes == member.model.lanes.count
+        assert warmed.num_threads * warmed.num_lanes in (1, 2)
     finally:
+        member.model.lanes.open(1, 1)
         torch.set_num_threads(before)
 
 

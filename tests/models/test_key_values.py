@@ -9,21 +9,32 @@ from hypothesis import strategies as st
 
 from tie_core.models.key_values import GROWTH, CanvasCache, KeyValues
 
-HEADS, DIM = 2, 4
+LAYERS, HEADS, DIM = 2, 2, 4
+
+
+def new_pool():
+    return KeyValues(LAYERS, HEADS, DIM, torch.float32, torch.device("cpu"))
 
 
 def write(pool, place, value):
     """One forward over the whole of `place`, with filler behind it as a packed forward has."""
-    pool.places = torch.arange(place.start, place.stop)
+    cache = pool.at(torch.arange(place.start, place.stop))
     states = torch.full((1, HEADS, len(place) + 3, DIM), float(value))
-    for layer in range(len(pool.layers)):
-        keys, values = pool.update(states, states + 0.5, layer)
-    return keys, values
+    for layer in range(LAYERS):
+        cache.update(states, states + 0.5, layer)
+
+
+def kept(pool, place):
+    """Keys and values of every layer."""
+    nothing = torch.empty(1, HEADS, 0, DIM)
+    cache = pool.at(torch.empty(0, dtype=torch.long))
+    layers = [cache.update(nothing, nothing, layer) for layer in range(LAYERS)]
+    return [[states[0, :, place.start : place.stop] for states in layer] for layer in layers]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 900)), max_size=40))
 def test_what_a_canvas_keeps_is_never_touched_by_others(steps):
-    pool, held, number = KeyValues(num_layers=2), {}, 0
+    pool, held, number = new_pool(), {}, 0
     for is_new, size in steps:
         if is_new or not held:
             number += 1
@@ -31,17 +42,17 @@ def test_what_a_canvas_keeps_is_never_touched_by_others(steps):
             write(pool, held[number], number)
         else:
             pool.release(held.pop(sorted(held)[size % len(held)]))
-    for layer in pool.layers:
-        for number, place in held.items():
-            assert (layer.keys[0, :, place.start : place.stop] == number).all()
-            assert (layer.values[0, :, place.start : place.stop] == number + 0.5).all()
+    for number, place in held.items():
+        for keys, values in kept(pool, place):
+            assert (keys == number).all()
+            assert (values == number + 0.5).all()
     places = sorted(held.values(), key=lambda place: place.start)
     assert all(one.stop <= other.start for one, other in pairwise(places))
     assert all(place.stop <= pool.num_positions for place in places)
 
 
 def test_a_place_that_came_back_is_used_again():
-    pool = KeyValues(num_layers=1)
+    pool = new_pool()
     first, second = pool.reserve(600), pool.reserve(700)
     pool.release(first)
     assert pool.reserve(500) == range(500)
@@ -50,16 +61,15 @@ def test_a_place_that_came_back_is_used_again():
 
 
 def test_a_pool_that_nobody_uses_starts_anew():
-    pool = KeyValues(num_layers=1)
+    pool = new_pool()
     write(pool, place := pool.reserve(5 * GROWTH), 1.0)
     pool.release(place)
     pool.reserve(10)
     assert pool.num_positions == GROWTH
-    assert pool.layers[0].keys is None
 
 
 def test_a_cache_that_nobody_holds_gives_its_place_back():
-    pool, kept = KeyValues(num_layers=1), CanvasCache()
+    pool, kept = new_pool(), CanvasCache()
     other = CanvasCache()
     assert kept.place(pool, 30) == kept.place(pool, 30) == range(30)
     other.place(pool, 30)

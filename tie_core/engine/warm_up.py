@@ -7,6 +7,7 @@ mean nothing; each goes on only while forwards are short against a tick, so that
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -25,8 +26,10 @@ FEW_ROWS: Final = 1
 LONGEST_SHARE: Final = 16
 """A trial that takes more than this part of a tick is run once, and none larger is tried."""
 NUM_RUNS: Final = 3
-PAYING_SPEEDUP: Final = 1.3
-"""Twice the threads must make a forward so many times as fast, else they mostly wait for each other."""
+PAYING_THREADS: Final = 1.8
+"""Twice the threads inside every product must make a forward so many times as fast: lanes waste less of them."""
+PAYING_LANES: Final = 1.3
+"""Twice the lanes must make a forward of several canvases so many times as fast."""
 MOST_THREADS: Final = 16
 """As far as rows were seen to be the same bits in any batch (`tie_core/models/invariance.py`)."""
 
@@ -45,9 +48,13 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """What was found, and how long finding it took. `position_bytes` is measured on CUDA and computed elsewhere."""
+    """What was found, and how long finding it took. `position_bytes` is measured on CUDA and computed elsewhere.
+
+    Each of `num_lanes` threads has `num_threads` inside its products.
+    """
 
     num_threads: int
+    num_lanes: int
     costs: Costs
     position_bytes: int
     max_positions: int
@@ -66,7 +73,8 @@ class Trial:
 
 
 def warm_up(member: Member, allowance: Allowance) -> WarmUp:
-    """Try the member out; leaves the thread count set that pays, for this thread and for those that use torch later.
+    """Try the member out. Leaves its lanes open, and the thread count set that pays, for this thread and for those that
+    use torch later.
 
     Raises PlacementError if not even the smallest forward fits the memory.
     """
@@ -75,8 +83,11 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
     laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE, allowance.max_positions)
     try:
         laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what the first forward allocates and looks up is no cost
-        num_threads = choose_num_threads(allowance.max_threads, laboratory.seconds_with)
+        num_threads = most_that_pay(min(allowance.max_threads, MOST_THREADS), PAYING_THREADS, laboratory.with_threads)
         torch.set_num_threads(num_threads)
+        with_lanes = partial(laboratory.with_lanes, num_threads)
+        num_lanes = most_that_pay(allowance.max_threads // num_threads, PAYING_LANES, with_lanes)
+        member.model.lanes.open(num_lanes, num_threads)
         costs = laboratory.costs()
         position_bytes = laboratory.position_bytes()
     except torch.OutOfMemoryError:
@@ -85,21 +96,21 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
             "another device, or fewer models on this one"
         ) from None
     max_positions = _most_positions(member, position_bytes, allowance)
-    return WarmUp(num_threads, costs, position_bytes, max_positions, time.perf_counter() - started)
+    return WarmUp(num_threads, num_lanes, costs, position_bytes, max_positions, time.perf_counter() - started)
 
 
-def choose_num_threads(max_threads: int, seconds_with: Callable[[int], float]) -> int:
-    """Double the threads as long as that pays. Nothing is measured where there is no choice."""
-    num_threads = 1
-    if max_threads == 1:
-        return num_threads
-    seconds = seconds_with(num_threads)
-    while (more := 2 * num_threads) <= min(max_threads, MOST_THREADS):
+def most_that_pay(most: int, paying_speedup: float, seconds_with: Callable[[int], float]) -> int:
+    """Double a number as long as that pays, up to `most`. Nothing is measured where there is no choice."""
+    number = 1
+    if most == 1:
+        return number
+    seconds = seconds_with(number)
+    while (more := 2 * number) <= most:
         with_more = seconds_with(more)
-        if seconds < PAYING_SPEEDUP * with_more:
+        if seconds < paying_speedup * with_more:
             break
-        num_threads, seconds = more, with_more
-    return num_threads
+        number, seconds = more, with_more
+    return number
 
 
 def _most_positions(member: Member, position_bytes: int, allowance: Allowance) -> int:
@@ -148,21 +159,29 @@ class Laboratory:
     def _is_at_the_limit(self, trial: Trial) -> bool:
         return self._max_positions is not None and 2 * trial.load.num_positions > self._max_positions
 
-    def seconds_with(self, num_threads: int) -> float:
-        """The largest forward that is worth trying, with so many threads."""
+    def with_threads(self, num_threads: int) -> float:
+        """Seconds of the largest forward that is worth trying, with so many threads inside its products."""
         torch.set_num_threads(num_threads)
         if num_threads == 1:
             return self.climb()[-1].seconds
         self.measure(1, CANVAS_LENGTH, FEW_ROWS)  # starts the threads
         return self.measure(self._largest, CANVAS_LENGTH, FEW_ROWS).seconds
 
+    def with_lanes(self, num_threads: int, num_lanes: int) -> float:
+        """Seconds of the same forward, of two canvases a lane at least."""
+        self._member.model.lanes.open(num_lanes, num_threads)
+        self._largest = max(self._largest, 2 * num_lanes)
+        self.measure(self._largest, CANVAS_LENGTH, FEW_ROWS)  # starts the lanes
+        return self.measure(self._largest, CANVAS_LENGTH, FEW_ROWS).seconds
+
     def costs(self) -> Costs:
-        """Fitted to the two largest of the climb, one long canvas, and many watched positions."""
+        """Fitted to the two largest of the climb, long canvases, and many watched positions."""
         *_, smaller, larger = self.climb()
-        long = min(larger.load.num_positions, self._member.model.max_positions)
+        lanes = self._member.model.lanes.count
+        long = min(larger.load.num_positions // lanes, self._member.model.max_positions)
         many_rows = min(CANVAS_LENGTH, TILE_ROWS // self._largest)
         watched = self.measure(self._largest, CANVAS_LENGTH, many_rows)
-        return fit_costs(smaller, larger, self.measure(1, long, FEW_ROWS), watched)
+        return fit_costs(smaller, larger, self.measure(lanes, long, FEW_ROWS), watched)
 
     def position_bytes(self) -> int:
         """CUDA's own count over the largest forward; elsewhere what the widths come to."""
@@ -180,7 +199,7 @@ def fit_costs(smaller: Trial, larger: Trial, long: Trial, watched: Trial) -> Cos
     """Each cost from the trial that shows it best; what noise would make negative is zero.
 
     The two largest packings give the cost of a position, since a device may be idle in small ones. `long` holds as
-    many positions in one canvas, `watched` is `larger` with more rows of the head.
+    many positions in fewer canvases, `watched` is `larger` with more rows of the head.
     """
     num_positions = larger.load.num_positions
     average = larger.seconds / num_positions

@@ -1,7 +1,7 @@
 """Keys and values of canvases between forwards: a pool of positions, in which each canvas has a range of its own.
 
-A forward writes what it computed at the positions it read, and attends to whole canvases. transformers calls it as a
-cache. Ranges are reserved and written by the thread that uses the model; any thread may release one.
+A forward writes what it computed at the positions it read, and attends to whole canvases; transformers sees a cache.
+Ranges are reserved by the thread that uses the model and written by its lanes; any thread may release one.
 """
 
 import weakref
@@ -18,58 +18,22 @@ GROWTH: Final = 1024
 """A pool grows by at least so many positions."""
 
 
-class PooledLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """One layer of the pool: keys and values `[1, H_kv, P, D]`, P positions."""
+class KeyValues:
+    """The pool of one resident model: for each layer keys and values `[1, H_kv, P, D]`, P positions."""
 
-    def __init__(self, pool: "KeyValues") -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._pool = pool
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        shape = (1, key_states.shape[1], self._pool.num_positions, key_states.shape[3])
-        self.keys, self.values = key_states.new_empty(shape), value_states.new_empty(shape)
-        self.is_initialized = True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Write `[1, H_kv, N + filler, D]` at the N places of this forward; returns the whole pool."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None
-        assert self.values is not None
-        places = self._pool.places
-        self.keys.index_copy_(2, places, key_states[:, :, : len(places)])
-        self.values.index_copy_(2, places, value_states[:, :, : len(places)])
-        return self.keys, self.values
-
-    def resize(self, num_positions: int) -> None:
-        """Keep what is there; 0 gives the memory back."""
-        if num_positions == 0:
-            self.keys = self.values = None
-            self.is_initialized = False
-        if self.keys is not None and self.values is not None:
-            spare = (0, 0, 0, num_positions - self.keys.shape[2])
-            self.keys, self.values = pad(self.keys, spare), pad(self.values, spare)
-
-    def get_seq_length(self) -> int:
-        return 0
-
-    def get_max_length(self) -> int:
-        return self._pool.num_positions
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return query_length, 0
-
-
-class KeyValues(Cache):
-    """The pool of one resident model."""
-
-    def __init__(self, num_layers: int) -> None:
+    def __init__(
+        self, num_layers: int, num_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.num_positions = 0
-        self.places = torch.empty(0, dtype=torch.long)  # [N], where the running forward writes
+        nothing = torch.empty(1, num_heads, 0, head_dim, dtype=dtype, device=device)
+        self._keys = [nothing] * num_layers
+        self._values = [nothing] * num_layers
         self._free: list[range] = []  # in order, no two touch
         self._released: deque[range] = deque()
-        self._pooled = [PooledLayer(self) for _ in range(num_layers)]
-        super().__init__(layers=[*self._pooled])
+
+    def at(self, places: Tensor) -> Cache:
+        """For one forward, which writes the N positions it reads at `places [N]` and attends to all of the pool."""
+        return Cache(layers=[_Layer(*layer, places) for layer in zip(self._keys, self._values, strict=True)])
 
     def reserve(self, length: int) -> range:
         """A range for a canvas; what it holds is undefined until it is written. The pool grows if need be."""
@@ -102,8 +66,42 @@ class KeyValues(Cache):
 
     def _resize(self, num_positions: int) -> None:
         self.num_positions = num_positions
-        for layer in self._pooled:
-            layer.resize(num_positions)
+        self._keys = [_resized(states, num_positions) for states in self._keys]
+        self._values = [_resized(states, num_positions) for states in self._values]
+
+
+def _resized(states: Tensor, num_positions: int) -> Tensor:
+    """What is there is kept; a pool without positions holds no memory."""
+    if num_positions == 0:
+        return states.new_empty(*states.shape[:2], 0, states.shape[3])
+    return pad(states, (0, 0, 0, num_positions - states.shape[2]))
+
+
+class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+    """One layer of the pool, as one forward writes it."""
+
+    def __init__(self, keys: Tensor, values: Tensor, places: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._pooled = keys, values
+        self._places = places
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Write `[1, H_kv, N + filler, D]`; returns keys and values of the whole pool."""
+        for pooled, states in zip(self._pooled, (key_states, value_states), strict=True):
+            pooled.index_copy_(2, self._places, states[:, :, : len(self._places)])
+        return self._pooled
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing is lazy here."""
+
+    def get_seq_length(self) -> int:
+        return 0
+
+    def get_max_length(self) -> int:
+        return self._pooled[0].shape[2]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return query_length, 0
 
 
 def _joined(ranges: Iterable[range]) -> list[range]:

@@ -4,6 +4,7 @@ Knows no tokenizer, no canvas regions and no sampling. One thread uses a predict
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from tie_core.models.family import Family
 from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.key_values import KeyValues
+from tie_core.models.lanes import Lanes, shared_out
 from tie_core.models.token_ids import TokenIds
 
 
@@ -42,7 +44,12 @@ class MaskPredictor:
         untyped: Any = model  # transformers' own annotations are partial
         self._decoder = untyped.get_decoder()
         self._head = untyped.get_output_embeddings()
-        self.key_values = KeyValues(model.config.num_hidden_layers)
+        self.lanes = Lanes()
+        attention = self._decoder.layers[0].self_attn
+        num_heads = attention.k_proj.out_features // attention.head_dim
+        self.key_values = KeyValues(
+            model.config.num_hidden_layers, num_heads, attention.head_dim, self.dtype, self.device
+        )
 
     @property
     def mask_id(self) -> int:
@@ -97,7 +104,13 @@ class MaskPredictor:
         position_ids = torch.cat([torch.arange(length) for length in lengths])  # [N]
         if self.logits_are_shifted:
             positions = positions - (position_ids[positions] > 0).long()
-        return self._packed(ids, position_ids, segments_of(lengths))[self._upload(positions)]
+
+        def read(part: slice) -> Tensor:
+            inside = slice(sum(lengths[: part.start]), sum(lengths[: part.stop]))
+            return self._packed(ids[inside], position_ids[inside], segments_of(lengths[part]))
+
+        states = self.lanes.map(read, shared_out(lengths, self.lanes.count))
+        return torch.cat(states)[self._upload(positions)]
 
     @torch.inference_mode()
     def hidden_in_windows(
@@ -108,20 +121,20 @@ class MaskPredictor:
         `ids [N]` are the tokens in all `windows`, each the positions `[w]` of one canvas, N the sum of w; `places`
         are the canvases' ranges in `key_values`, in order. `rows [K]` index into `ids`; nothing is shifted here.
         """
-        starts = torch.tensor([place.start for place in places]).repeat_interleave(
-            torch.tensor([len(window) for window in windows])
-        )
-        position_ids = torch.cat([*windows])  # [N]
-        self.key_values.places = self._upload(starts + position_ids)
-        segments, first = [], 0
-        for window, place in zip(windows, places, strict=True):
-            segments.append(Segment(1, len(window), len(place), first, place.start))
-            first += len(window)
-        hidden = self._packed(ids, position_ids, segments, past_key_values=self.key_values)
-        return hidden[self._upload(rows)]
+        sizes = [len(window) for window in windows]
+
+        def read(part: slice) -> Tensor:
+            inside = slice(sum(sizes[: part.start]), sum(sizes[: part.stop]))
+            position_ids = torch.cat([*windows[part]])  # [n]
+            starts = torch.tensor([place.start for place in places[part]])
+            written = starts.repeat_interleave(torch.tensor(sizes[part])) + position_ids
+            cache = self.key_values.at(self._upload(written))
+            return self._packed(ids[inside], position_ids, _in_places(sizes[part], places[part]), past_key_values=cache)
+
+        return torch.cat(self.lanes.map(read, shared_out(sizes, self.lanes.count)))[self._upload(rows)]
 
     def _packed(self, ids: Tensor, position_ids: Tensor, segments: Sequence[Segment], **cache: Any) -> Tensor:
-        """Hidden states `[N + filler, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
+        """Hidden states `[N, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
         filler = (0, num_filler_rows(len(ids)))
         is_varied = takes_variable_lengths(self.device, self.dtype)
         return cast(
@@ -133,7 +146,7 @@ class MaskPredictor:
                 bounds=bounds_of(segments, self.device) if is_varied else None,
                 use_cache=False,
                 **cache,
-            ).last_hidden_state[0],
+            ).last_hidden_state[0, : len(ids)],
         )
 
     def _upload(self, tensor: Tensor) -> Tensor:
@@ -141,3 +154,12 @@ class MaskPredictor:
         if self.device.type != "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _in_places(sizes: Sequence[int], places: Sequence[range]) -> tuple[Segment, ...]:
+    """Windows of these sizes end to end, each attending to its canvas's place."""
+    firsts = accumulate(sizes, initial=0)
+    return tuple(
+        Segment(1, size, len(place), first, place.start)
+        for size, place, first in zip(sizes, places, firsts, strict=False)
+    )

@@ -20,8 +20,9 @@ from tie_core.options import SuppressEnd
 from tie_core.prediction import EndTokens, Statistics, joined
 
 TILE_ROWS: Final = 256
-CPU_TILE_TOKENS: Final = 2048
-"""256 x 2,048 float32 logits are 2 MiB, a core's share of the cache. Elsewhere a tile holds the whole vocabulary."""
+CPU_TILE_TOKENS: Final = 5120
+"""256 x 5,120 float32 logits are 5 MiB, which the caches hold; smaller tiles cost more in calls than they save. Elsewhere
+a tile holds the whole vocabulary."""
 BLOCK: Final = 64
 """The best token is looked for by value, block by block, and by index in one block: over whole rows that is dear."""
 NOTHING: Final = float("-inf")
@@ -64,7 +65,7 @@ class TiledHead:
 
         In float32 on the CPU a row's result is the same bits whatever the other rows are.
         """
-        filler = hidden.new_zeros(num_filler_rows(len(hidden)), hidden.shape[1])
+        filler = hidden.new_zeros(num_filler_rows(len(hidden), hidden.device, hidden.dtype), hidden.shape[1])
         rows = torch.cat([hidden, filler])
         size = min(TILE_ROWS, ROW_MULTIPLE * ceil(len(rows) / ROW_MULTIPLE / self._lanes.count) or ROW_MULTIPLE)
 

@@ -21,8 +21,14 @@ GRAIN: Final = 32_768
 """Values below which torch does not give an elementwise kernel another thread."""
 
 
-def num_filler_rows(num_rows: int) -> int:
-    return -num_rows % ROW_MULTIPLE
+def is_exact(device: torch.device, dtype: torch.dtype) -> bool:
+    """Where a row of a forward is promised to be the same bits in any company."""
+    return device.type == "cpu" and dtype.itemsize >= 4
+
+
+def num_filler_rows(num_rows: int, device: torch.device, dtype: torch.dtype) -> int:
+    """Rows to add to a product's; none where nothing is promised."""
+    return -num_rows % ROW_MULTIPLE if is_exact(device, dtype) else 0
 
 
 class RowwiseSiLU(nn.Module):
@@ -34,8 +40,8 @@ class RowwiseSiLU(nn.Module):
     """
 
     def forward(self, gate: Tensor) -> Tensor:
-        if gate.dtype.itemsize < 4 or gate.device.type != "cpu":
-            return silu(gate)  # no promise there, and every step of the long form would round to the narrow type
+        if not is_exact(gate.device, gate.dtype):
+            return silu(gate)  # every step of the long form would round to the narrow type
         if ROW_MULTIPLE * gate.shape[-1] % VECTORS:
             return gate / gate.neg().exp_().add_(1.0)
         return _in_whole_vectors(gate)

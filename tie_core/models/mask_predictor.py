@@ -87,7 +87,7 @@ class MaskPredictor:
     def predict(self, ids: Tensor, lengths: Sequence[int], positions: Tensor) -> Tensor:
         """What the model predicts for K positions: logits `[K, V]` of `hidden(...)`."""
         hidden = self.hidden(ids, lengths, positions)
-        filler = hidden.new_zeros(num_filler_rows(len(hidden)), hidden.shape[1])
+        filler = hidden.new_zeros(num_filler_rows(len(hidden), self.device, self.dtype), hidden.shape[1])
         return cast(Tensor, self._head(torch.cat([hidden, filler])))[: len(hidden)]
 
     @torch.inference_mode()
@@ -135,7 +135,7 @@ class MaskPredictor:
 
     def _packed(self, ids: Tensor, position_ids: Tensor, segments: Sequence[Segment], **cache: Any) -> Tensor:
         """Hidden states `[N, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
-        filler = (0, num_filler_rows(len(ids)))
+        filler = (0, num_filler_rows(len(ids), self.device, self.dtype))
         is_varied = takes_variable_lengths(self.device, self.dtype)
         return cast(
             Tensor,

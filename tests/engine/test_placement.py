@@ -32,7 +32,7 @@ def test_what_fits_is_placed() -> None:
 def test_on_the_cpu_fewer_logits_are_in_memory_than_on_cuda() -> None:
     on_cpu, on_cuda = (activation_bytes(SMALL, 0, device) for device in ("cpu", "cuda:0"))
 
-    assert (on_cpu, on_cuda) == (256 * 2_048 * LOGIT_BYTES, 256 * 100_000 * LOGIT_BYTES)
+    assert (on_cpu, on_cuda) == (256 * 5_120 * LOGIT_BYTES, 256 * 100_000 * LOGIT_BYTES)
 
 
 def test_what_does_not_fit_is_refused_with_the_figures_and_a_way_out() -> None:

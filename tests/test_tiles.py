@@ -22,7 +22,9 @@ def rows(count, seed=1):
 
 
 @pytest.mark.parametrize("suppress_end", SUPPRESS)
-@pytest.mark.parametrize(("num_tokens", "num_rows"), [(5, 3), (64, 16), (300, 300), (2048, 40), (4480, 7), (12_003, 513)])
+@pytest.mark.parametrize(
+    ("num_tokens", "num_rows"), [(5, 3), (64, 16), (300, 300), (2048, 40), (4480, 7), (12_003, 513)]
+)
 def test_tiles_say_what_whole_logits_say(num_tokens, num_rows, suppress_end):
     weight, hidden = head(num_tokens), rows(num_rows)
     forbidden = (0, 4, num_tokens - 1)

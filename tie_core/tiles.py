@@ -21,8 +21,8 @@ from tie_core.prediction import EndTokens, Statistics, joined
 
 TILE_ROWS: Final = 256
 CPU_TILE_TOKENS: Final = 5120
-"""256 x 5,120 float32 logits are 5 MiB, which the caches hold; smaller tiles cost more in calls than they save. Elsewhere
-a tile holds the whole vocabulary."""
+"""256 x 5,120 float32 logits are 5 MiB, which the caches hold; smaller tiles cost more in calls than they save.
+Elsewhere a tile holds the whole vocabulary."""
 BLOCK: Final = 64
 """The best token is looked for by value, block by block, and by index in one block: over whole rows that is dear."""
 NOTHING: Final = float("-inf")

@@ -26,7 +26,7 @@ from tie_core.scoring import History, Score, history_value
 from tie_core.selection import Leader, choose_leader
 from tie_core.tie import Decode, Probe, Round
 from tie_core.trajectory import Trajectory
-from tie_core.zoo import DEFAULTS, MEMBERS, member_path
+from tie_core.zoo import DEFAULTS, INTERVAL, MEMBERS, member_path
 from tie_core.zoo.task import VALIDATION_SEED, make_items
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "window-cache.md"
@@ -166,7 +166,7 @@ What it does to right answers and forwards is in [fewer steps](fewer-steps.md); 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100, help="worksheets of the validation seed (default 100)")
-    parser.add_argument("--interval", type=int, default=24, help="n, steps in a round (default 24)")
+    parser.add_argument("--interval", type=int, default=INTERVAL, help=f"n, steps in a round (default {INTERVAL})")
     parser.add_argument("--out", type=Path, default=PAGE, help=f"the page (default {PAGE.name})")
     asked = parser.parse_args(arguments)
     members = [load_member(name, member_path(name)) for name in MEMBERS]

@@ -1,10 +1,11 @@
 """Memory that this process may use: the system's, or less where a control group says so."""
 
+import platform
 from pathlib import Path
 
 import pytest
 
-from tie_core.engine.host_memory import HostMemory, host_memory
+from tie_core.engine.host_memory import HostMemory, host_memory, share_one_arena
 
 GIB = 1024**3
 
@@ -85,3 +86,9 @@ def test_this_machine_has_some() -> None:
     memory = host_memory()
 
     assert 0 < memory.available <= memory.total
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas")
+def test_glibc_takes_the_wish_for_one_arena() -> None:
+    """What it saves is measured by `make bench`: the memory that grows over a wide vocabulary."""
+    assert share_one_arena()

@@ -3,10 +3,28 @@
 Linux tells both in /proc and /sys; elsewhere only the installed memory is known.
 """
 
+import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
+
+M_ARENA_MAX: Final = -8
+"""`mallopt`'s name for the number of arenas, from glibc's malloc.h."""
+
+
+def share_one_arena() -> bool:
+    """Let all threads allocate from one arena, whatever they have taken before; False where the C library has no such
+    choice.
+
+    glibc gives every thread an arena of its own, and each keeps the largest tensors that were ever freed in it.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_ARENA_MAX, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,12 @@
 """Members on a device of our making: memory for so many positions, and a count of the forwards that reached it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from tests.members import tiny
-from tie_core.errors import MemberError
-from tie_core.member import Member, Query
-from tie_core.prediction import Prediction
+from tie_core.member import Member, Pack
+from tie_core.prediction import Columns
 
 
 @dataclass
@@ -25,12 +23,13 @@ class Cramped(Member):
 
     memory: Memory
 
-    def predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
-        lengths = tuple(len(query.canvas.ids) for query in queries)
+    def read(self, pack: Pack) -> Columns:
+        assert pack.whole is not None
+        lengths = pack.whole.lengths
         self.memory.forwards.append(lengths)
         if sum(lengths) > self.memory.num_positions:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-        return super().predict(queries)
+        return super().read(pack)
 
 
 def cramped(name: str, num_positions: int) -> Cramped:

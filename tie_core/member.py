@@ -114,7 +114,7 @@ class Member:
 
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         """`queries` come in the order of their packing keys."""
-        predictions = to_predictions(self.read(self._pack(queries)), [query.watched for query in queries])
+        predictions = to_predictions(self.read(self.pack(queries)), [query.watched for query in queries])
         return [MemberError.not_finite(self.name) if prediction is None else prediction for prediction in predictions]
 
     @torch.inference_mode()
@@ -133,7 +133,8 @@ class Member:
         ]
         return Columns.of(joined(read) if len(read) > 1 else read[0])
 
-    def _pack(self, queries: Sequence[Query]) -> Pack:
+    def pack(self, queries: Sequence[Query]) -> Pack:
+        """`queries` come in the order of their packing keys."""
         groups = groupby(queries, key=lambda query: query.packing_key[:2])
         return Pack(
             self._whole([query for query in queries if query.cache is None]),

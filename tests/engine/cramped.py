@@ -11,7 +11,7 @@ from tie_core.prediction import Columns
 
 @dataclass
 class Memory:
-    """`num_positions` is what fits; `forwards` are the canvas lengths of every forward that was tried."""
+    """`num_positions` is what fits; `forwards` are the lengths that every forward read or tried to."""
 
     num_positions: int
     forwards: list[tuple[int, ...]] = field(default_factory=list)
@@ -24,8 +24,9 @@ class Cramped(Member):
     memory: Memory
 
     def read(self, pack: Pack) -> Columns:
-        assert pack.whole is not None
-        lengths = pack.whole.lengths
+        whole = pack.whole.lengths if pack.whole else ()
+        windows = tuple(len(window) for window in pack.windowed.windows) if pack.windowed else ()
+        lengths = whole + windows
         self.memory.forwards.append(lengths)
         if sum(lengths) > self.memory.num_positions:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")

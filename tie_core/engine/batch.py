@@ -152,9 +152,9 @@ class Batch:
     def _is_scored(self, tokens: Ints) -> Bools:
         """[K]: `scored_positions` of the prediction."""
         row_of, bounds = self._watch.row_of, self._watch.bounds
-        is_scored = self._watch.is_scored & ~(tokens == self._end_ids[:, None]).any(0)
+        is_scored: Bools = self._watch.is_scored & ~(tokens == self._end_ids[:, None]).any(0)
         so_far = np.cumsum(is_scored)
-        before = so_far[bounds[:-1]] - is_scored[bounds[:-1]]
+        before: Ints = so_far[bounds[:-1]] - is_scored[bounds[:-1]]
         is_within: Bools = so_far - before[row_of] <= self._row["most_scored"][row_of]
         return is_scored & is_within
 

@@ -111,7 +111,9 @@ def compare(member: Timed, requests: Sequence[Request]) -> tuple[Spent, Spent]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each size, of which the best counts (default 3)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="runs of each size, of which the best counts (default 3)"
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     name = MEMBERS[0]

@@ -35,6 +35,7 @@ NEGATIVE_ENTROPIES = (0.0, -0.05, -0.05, -0.7, 1e-9)
 def member(logits_are_shifted: bool) -> Member:
     model: Any = SimpleNamespace(
         logits_are_shifted=logits_are_shifted,
+        vocab_rows=NUM_TOKENS,
         upload=lambda tensor: tensor,
         key_values=KeyValues(1, 1, 1, torch.float32, torch.device("cpu")),
     )

@@ -87,6 +87,7 @@ def scripted_member(name: str, faults: Faults) -> ScriptedMember:
         weights_bytes=1_000,
         max_positions=65_536,
         logits_are_shifted=False,
+        vocab_rows=400,
         upload=lambda tensor: tensor,
         footprint=Footprint(weights_bytes=1_000, position_bytes=100, cache_bytes=10, vocab_rows=400),
     )

@@ -27,6 +27,9 @@ class Packer:
         self._model = model
         self._lengths = tuple(rows.row["length"].tolist())
         self._first_windowed = len(caches) - int(rows.row["is_cached"].sum())
+        suppress_end = rows.row["suppress_end"]
+        self._edges = [0, *(1 + np.flatnonzero(np.diff(suppress_end))).tolist(), len(caches)]
+        self._treatments = [SUPPRESSIONS[suppress_end[edge]] for edge in self._edges[:-1]]
 
     def pack(self, watch: Watch, first: int, last: int) -> Pack:
         """The rows from `first` to before `last`, one at least."""
@@ -38,15 +41,15 @@ class Packer:
         )
 
     def _whole(self, watch: Watch, first: int, last: int) -> Whole:
-        start, stop = self._rows.bounds[first], self._rows.bounds[last]
-        positions = watch.positions[watch.bounds[first] : watch.bounds[last]] - start
+        start, stop = int(self._rows.bounds[first]), int(self._rows.bounds[last])
+        positions = watch.positions[watch.span(first, last)] - start
         return Whole(self._ids[start:stop], self._lengths[first:last], torch.from_numpy(positions))
 
     def _windowed(self, watch: Watch, first: int, last: int) -> Windowed:
         """Windows go in the order of their canvases' places in the pool."""
         places = self._places(first, last)
         order = np.argsort([place.start for place in places])
-        start, stop = self._rows.bounds[first], self._rows.bounds[last]
+        start, stop = int(self._rows.bounds[first]), int(self._rows.bounds[last])
         read = start + np.flatnonzero(watch.is_read[start:stop])
         windows = np.split(read, np.searchsorted(read, self._rows.starts[first + 1 : last]))
         ids = self._model.upload(torch.from_numpy(np.concatenate([windows[number] for number in order])))
@@ -64,7 +67,7 @@ class Packer:
 
     def _rows_read(self, watch: Watch, first: int, last: int, read: Ints, order: Ints) -> Ints:
         """Where the watched positions are read, counted along the windows in `order`; `read` is them in row order."""
-        watched = slice(watch.bounds[first], watch.bounds[last])
+        watched = watch.span(first, last)
         row_of = watch.row_of[watched]
         at = read_at(self._rows, watch.positions[watched], row_of, self._model.logits_are_shifted)
         num_read = watch.num_read[first:last]
@@ -74,9 +77,9 @@ class Packer:
         return np.searchsorted(read, at) + moved[row_of - first]
 
     def _groups(self, watch: Watch, first: int, last: int) -> tuple[tuple[SuppressEnd, int], ...]:
-        suppress_end = self._rows.row["suppress_end"]
-        changes = first + 1 + np.flatnonzero(np.diff(suppress_end[first:last]))
-        return tuple(
-            (SUPPRESSIONS[suppress_end[start]], int(watch.bounds[stop] - watch.bounds[start]))
-            for start, stop in pairwise([first, *changes.tolist(), last])
-        )
+        inside = [
+            (treatment, watch.span(max(start, first), min(stop, last)))
+            for treatment, (start, stop) in zip(self._treatments, pairwise(self._edges), strict=True)
+            if start < last and stop > first
+        ]
+        return tuple((treatment, watched.stop - watched.start) for treatment, watched in inside)

@@ -49,7 +49,6 @@ ROW: Final = np.dtype(
         # how far it is
         ("num_steps", np.int64),
         ("num_scored", np.int64),  # |A| of the last prediction
-        ("evidence_in", np.int64),  # the last step whose A was not empty
         ("since_whole", np.int64),  # forwards since the one that read the whole canvas
         ("num_windowed", np.int64),
     ]
@@ -61,7 +60,8 @@ CELL: Final = np.dtype(
         ("scored_in", np.int64),  # the last step in whose A it was
         ("top1", np.float64),  # then
         ("num_changed", np.int64),  # at place n - 1: changes among n scored positions, over all steps
-        ("committed_in", np.int64),  # 0 if it was not; twice the step, and one more where it followed from an end
+        ("committed_in", np.int64),  # the step, 0 if it was not since the job was told
+        ("is_filled", np.bool_),  # committed since it followed from an end
         ("confidence", np.float64),  # then
         ("is_stale", np.bool_),  # committed since the canvas was last read whole
     ]
@@ -132,7 +132,7 @@ def state_of(job: Job) -> RowState:
     prompt = len(canvas.prompt)
     cells["is_masked"][prompt:] = ids[prompt:] == canvas.layout.mask_id
     cells["scored_in"] = NEVER
-    _set(row, _places(canvas), evidence_in=NEVER, suppress_end=SUPPRESSIONS.index(job.options.suppress_end))
+    _set(row, _places(canvas), suppress_end=SUPPRESSIONS.index(job.options.suppress_end))
     if isinstance(job, Denoising):
         _set(row, _orders(job), num_steps=job.num_steps)
         _remember_last(row, cells, job)

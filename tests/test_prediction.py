@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tie_core.prediction import EndTokens, statistics, to_predictions
+from tie_core.prediction import Columns, EndTokens, statistics, to_predictions
 
 END = EndTokens(eos_id=2, end_ids=(2, 3))
 NO_TOKENS = torch.tensor([], dtype=torch.long)
@@ -80,7 +80,7 @@ def test_bfloat16_logits_are_read_in_float32():
 
 def test_rows_are_split_back_by_canvas():
     read = statistics(torch.eye(3, 4), NO_TOKENS, END)
-    first, second = to_predictions(read, [(5, 9), (1,)])
+    first, second = to_predictions(Columns.of(read), [(5, 9), (1,)])
     assert (first.positions, first.tokens) == ((5, 9), (0, 1))
     assert (second.positions, second.tokens) == ((1,), (2,))
 

@@ -29,6 +29,20 @@ class Step:
     history: History
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Denoising steps that somebody else made from where the job was, a forward each: where they led, and what they
+    committed, in order.
+    """
+
+    canvas: Canvas
+    history: History
+    commits: tuple[Commit, ...]
+    num_steps: int
+    num_filled: int
+    num_windowed: int
+
+
 class WindowCache:
     """What a step reads under `cache: window`; the round is the epoch of the cache.
 
@@ -38,14 +52,14 @@ class WindowCache:
 
     def __init__(self, refresh_interval: int) -> None:
         self.num_windowed = 0
+        self.kept = CanvasCache()
         self._refresh_interval = refresh_interval
-        self._kept = CanvasCache()
         self._read: Canvas | None = None  # as it was when it was last read whole
         self._since_whole = 0
 
     def query(self, canvas: Canvas, suppress_end: SuppressEnd) -> Query:
         fresh = None if self._is_due else self._window(canvas)
-        return Query(canvas, canvas.watched, suppress_end, self._kept, fresh)
+        return Query(canvas, canvas.watched, suppress_end, self.kept, fresh)
 
     def after_forward(self, canvas: Canvas) -> None:
         """`canvas` is what the forward read."""
@@ -74,26 +88,26 @@ class Denoising:
         self.work = work
         self.canvas = work.canvas
         self.history = work.history
-        self._options = options
+        self.options = options
+        self.num_steps = 0
+        self.cache = WindowCache(options.refresh_interval) if options.cache == "window" else None
         self._commits: list[Commit] = []
         self._num_filled = 0
-        self._num_steps = 0
         self._num_forwards = 0
-        self._cache = WindowCache(options.refresh_interval) if options.cache == "window" else None
 
     @property
     def is_finished(self) -> bool:
         if self.canvas.is_complete:
             return True
-        if self.work.num_steps is None or self._num_steps < self.work.num_steps:
+        if self.work.num_steps is None or self.num_steps < self.work.num_steps:
             return False
         return self.canvas.is_at_block_boundary or not self.work.to_block_boundary
 
     @property
     def query(self) -> Query:
-        if self._cache is not None:
-            return self._cache.query(self.canvas, self._options.suppress_end)
-        return Query(self.canvas, self.canvas.watched, self._options.suppress_end)
+        if self.cache is not None:
+            return self.cache.query(self.canvas, self.options.suppress_end)
+        return Query(self.canvas, self.canvas.watched, self.options.suppress_end)
 
     def begin(self) -> Step | None:
         """Take the first step without a forward, if this canvas was already read."""
@@ -104,20 +118,32 @@ class Denoising:
     def accept(self, prediction: Prediction) -> Step:
         """Take the step that a forward's prediction leads to."""
         self._num_forwards += 1
-        if self._cache is not None:
-            self._cache.after_forward(self.canvas)
+        if self.cache is not None:
+            self.cache.after_forward(self.canvas)
         return self._step(prediction)
 
     def _step(self, prediction: Prediction) -> Step:
-        chosen = choose_commits(self.canvas, prediction, self._options)
-        filled = self.canvas.fill_end(chosen) if self._options.fill_end else ()
+        chosen = choose_commits(self.canvas, prediction, self.options)
+        filled = self.canvas.fill_end(chosen) if self.options.fill_end else ()
         commits = chosen + filled
         self.canvas = self.canvas.commit(commits)
         self._num_filled += len(filled)
         self.history = self.history.after(prediction)
         self._commits += commits
-        self._num_steps += 1
-        return Step(self._num_steps, prediction, commits, self.canvas, self.history)
+        self.num_steps += 1
+        return Step(self.num_steps, prediction, commits, self.canvas, self.history)
+
+    def catch_up(self, made: Stretch) -> Step:
+        """Take over steps that were made in a batch. The last of them, as if `made` had been it alone."""
+        self.canvas, self.history = made.canvas, made.history
+        self.num_steps += made.num_steps
+        self._num_forwards += made.num_steps
+        self._num_filled += made.num_filled
+        self._commits += made.commits
+        if self.cache is not None:
+            self.cache.num_windowed += made.num_windowed
+        assert made.history.last is not None
+        return Step(self.num_steps, made.history.last, made.commits, made.canvas, made.history)
 
     @property
     def result(self) -> Trajectory:
@@ -128,10 +154,10 @@ class Denoising:
             end=self.canvas,
             history=self.history,
             commits=tuple(self._commits),
-            num_steps=self._num_steps,
+            num_steps=self.num_steps,
             num_forwards=self._num_forwards,
             num_filled=self._num_filled,
-            num_windowed=self._cache.num_windowed if self._cache else 0,
+            num_windowed=self.cache.num_windowed if self.cache else 0,
         )
 
 
@@ -140,7 +166,9 @@ class Probing:
 
     def __init__(self, work: Probe, options: TieOptions) -> None:
         self.work = work
-        self._suppress_end = options.suppress_end
+        self.canvas = work.canvas
+        self.options = options
+        self.cache = None
         self._prediction: Prediction | None = None
 
     @property
@@ -149,7 +177,7 @@ class Probing:
 
     @property
     def query(self) -> Query:
-        return Query(self.work.canvas, self.work.canvas.watched, self._suppress_end)
+        return Query(self.canvas, self.canvas.watched, self.options.suppress_end)
 
     def begin(self) -> None:
         return None

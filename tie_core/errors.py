@@ -64,6 +64,15 @@ class OverloadedError(TieError):
 class MemberError(TieError):
     """A member failed on this request."""
 
+    @classmethod
+    def not_finite(cls, member: str) -> "MemberError":
+        return cls(f"model {member} gave logits that are not finite")
+
+    @classmethod
+    def in_forward(cls, member: str, error: Exception) -> "MemberError":
+        """Names the type of what was raised, never its data."""
+        return cls(f"model {member} failed in its forward pass: {type(error).__name__}")
+
 
 class OutOfMemoryError(MemberError):
     """A canvas that the memory of its member's device does not hold, even alone."""

@@ -18,7 +18,7 @@ from tie_core.models.key_values import CanvasCache
 from tie_core.models.loading import load_model
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
-from tie_core.prediction import EndTokens, Prediction, joined, to_predictions
+from tie_core.prediction import Columns, EndTokens, Prediction, joined, to_predictions
 from tie_core.tiles import TiledHead
 from tie_core.vocabulary import Vocabulary, load_vocabulary
 
@@ -47,6 +47,36 @@ class Query:
         return self.cache is not None, self.suppress_end, self.length
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Canvases that are read whole, end to end; neighbours of one length cost the least."""
+
+    ids: Tensor  # [N] long, N the sum of lengths
+    lengths: tuple[int, ...]
+    positions: Tensor  # [K] long, in `ids`: what is predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """Canvases whose keys and values are kept, each read in a window of its positions; in the order of their places."""
+
+    ids: Tensor  # [N] long, the tokens in all windows
+    windows: tuple[Tensor, ...]  # each [w] long, positions of one canvas
+    places: tuple[range, ...]
+    rows: Tensor  # [K] long, in `ids`: where what is predicted is read
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What one forward reads. It gives K rows, those of whole canvases first; `groups` says how end tokens are treated
+    in so many of them, one group after the other.
+    """
+
+    whole: Whole | None
+    windowed: Windowed | None
+    groups: tuple[tuple[SuppressEnd, int], ...]
+
+
 @dataclass(frozen=True)
 class Member:
     """One model and its vocabulary under the name that requests, events and metrics use."""
@@ -73,7 +103,7 @@ class Member:
             raise
         except Exception as error:  # whatever a model raises must not reach the other requests
             if len(queries) == 1:
-                return [MemberError(f"model {self.name} failed in its forward pass: {type(error).__name__}")]
+                return [MemberError.in_forward(self.name, error)]
             return [prediction for query in queries for prediction in self.predict([query])]
 
     def _predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
@@ -82,39 +112,51 @@ class Member:
         by_index = dict(zip(order, found, strict=True))
         return [by_index[index] for index in range(len(queries))]
 
-    @torch.inference_mode()
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         """`queries` come in the order of their packing keys."""
-        hidden = torch.cat(
-            [
-                read([query for query in queries if (query.cache is not None) == is_kept])
-                for is_kept, read in ((False, self._hidden), (True, self._hidden_in_windows))
-            ]
-        )  # [K, W]
-        groups = [list(alike) for _, alike in groupby(queries, key=lambda query: query.packing_key[:2])]
-        rows = torch.split(hidden, [sum(len(query.watched) for query in alike) for alike in groups])
-        read = [self._head.statistics(part, alike[0].suppress_end) for part, alike in zip(rows, groups, strict=True)]
-        predictions = to_predictions(joined(read), [query.watched for query in queries])
-        unusable = f"model {self.name} gave logits that are not finite"
-        return [MemberError(unusable) if prediction is None else prediction for prediction in predictions]
+        predictions = to_predictions(self.read(self.pack(queries)), [query.watched for query in queries])
+        return [MemberError.not_finite(self.name) if prediction is None else prediction for prediction in predictions]
 
-    def _hidden(self, queries: Sequence[Query]) -> Tensor:
-        """Whole canvases: `[K, W]`."""
+    @torch.inference_mode()
+    def read(self, pack: Pack) -> Columns:
+        """One forward: the K rows of the pack, in order. Whatever the model raises comes through."""
+        parts = []
+        if whole := pack.whole:
+            parts.append(self.model.hidden(whole.ids, whole.lengths, whole.positions))
+        if part := pack.windowed:
+            parts.append(self.model.hidden_in_windows(part.ids, part.windows, part.places, part.rows))
+        hidden = torch.cat(parts) if len(parts) > 1 else parts[0]  # [K, W]
+        groups = torch.split(hidden, [num_rows for _, num_rows in pack.groups])
+        read = [
+            self._head.statistics(rows, suppress_end)
+            for rows, (suppress_end, _) in zip(groups, pack.groups, strict=True)
+        ]
+        return Columns.of(joined(read) if len(read) > 1 else read[0])
+
+    def pack(self, queries: Sequence[Query]) -> Pack:
+        """`queries` come in the order of their packing keys."""
+        groups = groupby(queries, key=lambda query: query.packing_key[:2])
+        return Pack(
+            self._whole([query for query in queries if query.cache is None]),
+            self._windowed([query for query in queries if query.cache is not None]),
+            tuple((suppress_end, sum(len(query.watched) for query in alike)) for (_, suppress_end), alike in groups),
+        )
+
+    def _whole(self, queries: Sequence[Query]) -> Whole | None:
         if not queries:
-            return self._no_rows
+            return None
         starts = accumulate((query.length for query in queries), initial=0)
         positions = [
             start + len(query.canvas.prompt) + position
             for start, query in zip(starts, queries, strict=False)
             for position in query.watched
         ]
-        ids = torch.tensor([token for query in queries for token in query.canvas.ids])  # [N] long
-        return self.model.hidden(ids, [query.length for query in queries], torch.tensor(positions))
+        ids = torch.tensor([token for query in queries for token in query.canvas.ids])
+        return Whole(ids, tuple(query.length for query in queries), torch.tensor(positions))
 
-    def _hidden_in_windows(self, queries: Sequence[Query]) -> Tensor:
-        """Canvases whose keys and values are kept: `[K, W]`."""
+    def _windowed(self, queries: Sequence[Query]) -> Windowed | None:
         if not queries:
-            return self._no_rows
+            return None
         pool = self.model.key_values
         places = [query.cache.place(pool, query.length) for query in queries if query.cache]
         windows = [self._window(query) for query in queries]
@@ -125,11 +167,11 @@ class Member:
             row_of = {position: len(ids) + row for row, position in enumerate(windows[number])}
             rows[number] = [row_of[position] for position in self._read_at(queries[number])]
             ids += [queries[number].canvas.ids[position] for position in windows[number]]
-        return self.model.hidden_in_windows(
-            torch.tensor(ids),  # [N] long
-            [torch.tensor(windows[number]) for number in order],
-            [places[number] for number in order],
-            torch.tensor([row for number in range(len(queries)) for row in rows[number]]),  # [K] long
+        return Windowed(
+            torch.tensor(ids),
+            tuple(torch.tensor(windows[number]) for number in order),
+            tuple(places[number] for number in order),
+            torch.tensor([row for number in range(len(queries)) for row in rows[number]]),
         )
 
     def _window(self, query: Query) -> Sequence[int]:
@@ -143,11 +185,6 @@ class Member:
         """Where in the whole canvas the watched positions are read: with shifted logits one to the left."""
         offset = len(query.canvas.prompt) - self.model.logits_are_shifted
         return [max(offset + position, 0) for position in query.watched]
-
-    @property
-    def _no_rows(self) -> Tensor:
-        weight = self.model.head_weight
-        return weight.new_empty(0, weight.shape[1])
 
     @cached_property
     def _head(self) -> TiledHead:

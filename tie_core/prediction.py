@@ -6,7 +6,9 @@ Knows logits, not models: confidence and statistics in float32, ties to the lowe
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tie_core.options import SuppressEnd
@@ -47,7 +49,7 @@ class EndTokens:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The columns of `Prediction` for K rows, still tensors of `[K]`, in the order that `to_predictions` reads."""
+    """The columns of `Prediction` for K rows, still tensors of `[K]`, in the order that `Columns` reads."""
 
     tokens: Tensor  # [K] long
     top1: Tensor  # [K] float32
@@ -60,6 +62,61 @@ class Statistics:
     @property
     def columns(self) -> tuple[Tensor, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """`Statistics` on the host, `[K]` each, with probabilities in float64 as a `Prediction` has them."""
+
+    tokens: NDArray[np.int64]
+    top1: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    negative_entropy: NDArray[np.float64]
+    proposals: NDArray[np.int64]
+    confidences: NDArray[np.float64]
+    is_finite: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> "Columns":
+        """One transfer for all of them: float64 holds every token id and every float32 exactly."""
+        values = torch.stack([column.double() for column in statistics.columns]).cpu().numpy()  # [7, K]
+        tokens, top1, margin, negative_entropy, proposals, confidences, is_finite = values
+        return cls(
+            tokens.astype(np.int64),
+            top1,
+            margin,
+            negative_entropy,
+            proposals.astype(np.int64),
+            confidences,
+            is_finite.astype(np.bool_),
+        )
+
+    @classmethod
+    def unusable(cls, num_rows: int) -> "Columns":
+        """What stands for rows that could not be read: nothing in them is finite."""
+        ids, reals, flags = np.zeros(num_rows, np.int64), np.zeros(num_rows), np.zeros(num_rows, np.bool_)
+        return cls(ids, reals, reals, reals, ids, reals, flags)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Columns"]) -> "Columns":
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
+    def clear(self, rows: slice) -> None:
+        """Forget what these rows say, which may be no numbers."""
+        for each in fields(self):
+            getattr(self, each.name)[rows] = 0
+
+    def prediction(self, rows: slice, positions: tuple[int, ...]) -> Prediction:
+        """Of one canvas, watched at `positions`, which are these rows."""
+        return Prediction(
+            positions=positions,
+            tokens=tuple(self.tokens[rows].tolist()),
+            top1=tuple(self.top1[rows].tolist()),
+            margin=tuple(self.margin[rows].tolist()),
+            negative_entropy=tuple(self.negative_entropy[rows].tolist()),
+            proposals=tuple(self.proposals[rows].tolist()),
+            confidences=tuple(self.confidences[rows].tolist()),
+        )
 
 
 def joined(parts: Sequence[Statistics]) -> Statistics:
@@ -111,26 +168,13 @@ def _proposals(
     return proposals, (best - log_sum).exp().masked_fill(torch.isin(proposals, end_ids), 0.0)
 
 
-def to_predictions(statistics: Statistics, watched: Iterable[tuple[int, ...]]) -> list[Prediction | None]:
-    """Split K rows back into one prediction per canvas, None where one of its rows is not finite.
-
-    One transfer to the host for all of them: float64 holds every token id and every float32 exactly.
-    """
-    columns = torch.stack([column.double() for column in statistics.columns]).tolist()
-    tokens, top1, margin, negative_entropy, proposals, confidences, is_finite = columns
+def to_predictions(columns: Columns, watched: Iterable[tuple[int, ...]]) -> list[Prediction | None]:
+    """Split K rows back into one prediction per canvas, None where one of its rows is not finite."""
+    is_finite = columns.is_finite.tolist()
     predictions: list[Prediction | None] = []
     start = 0
     for positions in watched:
         rows = slice(start, start + len(positions))
         start = rows.stop
-        prediction = Prediction(
-            positions=positions,
-            tokens=tuple(map(int, tokens[rows])),
-            top1=tuple(top1[rows]),
-            margin=tuple(margin[rows]),
-            negative_entropy=tuple(negative_entropy[rows]),
-            proposals=tuple(map(int, proposals[rows])),
-            confidences=tuple(confidences[rows]),
-        )
-        predictions.append(prediction if all(is_finite[rows]) else None)
+        predictions.append(columns.prediction(rows, positions) if all(is_finite[rows]) else None)
     return predictions

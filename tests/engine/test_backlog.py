@@ -7,6 +7,7 @@ from tie_core.engine.backlog import Backlog, Row
 from tie_core.engine.budget import Budget, Costs, load_of
 
 JOB: Any = None
+STATE: Any = None
 
 
 def budget(max_positions: int) -> Budget:
@@ -14,7 +15,7 @@ def budget(max_positions: int) -> Budget:
 
 
 def row(name: str, length: int) -> Row:
-    return Row(name, 0, 0, JOB, False, load_of(length, 0))
+    return Row(name, 0, 0, JOB, False, load_of(length, 0), STATE)
 
 
 def backlog_of(*rows: Row) -> Backlog:

@@ -59,6 +59,18 @@ def test_a_batch_that_does_not_fit_is_read_in_smaller_ones() -> None:
     assert len(failed) == len(observer.failed)
 
 
+def test_so_is_a_batch_of_windows() -> None:
+    observer = Counting()
+    requests = [{**request, "cache": "window", "gen_length": 40} for request in questions(12)]
+
+    _, ends = together([*requests, *questions(4)], observer)
+
+    assert [(end.text, end.tie) for end in ends] == [
+        (result.text, result.tie) for result in map(alone, [*requests, *questions(4)])
+    ]
+    assert observer.failed
+
+
 def test_after_running_out_of_memory_forwards_are_smaller() -> None:
     member, _ = together(questions(24), Counting())
 

@@ -5,29 +5,29 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 from zlib import crc32
 
+import numpy as np
 import torch
 
 from service.loading import Loaded, start
 from service.settings import EnsembleSettings, ModelSettings, Settings
 from tests.vocabularies import load as load_vocabulary
 from tie_core.engine.observer import Observer
-from tie_core.errors import MemberError
-from tie_core.member import Member, Query
+from tie_core.member import Member, Pack
 from tie_core.models.footprint import Footprint
-from tie_core.prediction import Prediction
+from tie_core.prediction import Columns
 from tie_core.vocabulary import Vocabulary
 
 NAMES = ("zoo-llada", "zoo-dream")
 POISON = "0000"  # a prompt with this fails in its first forward
 HUGE = "2222"  # a canvas with this never fits the memory, nor does any other beside it
 STEADY = "1111"  # for a prompt with this no member ever changes its mind, so all rounds are tied
-OPTIONS = {"reasoning": 24, "answer": 18, "suffix": " Answer:", "block_size": 8, "interval": 8}
+OPTIONS: dict[str, Any] = {"reasoning": 24, "answer": 18, "suffix": " Answer:", "block_size": 8, "interval": 8}
 
 
 @dataclass
@@ -47,26 +47,35 @@ class ScriptedMember(Member):
 
     faults: Faults = field(default_factory=Faults)
 
-    def predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
+    def read(self, pack: Pack) -> Columns:
         assert self.faults.gate.wait(60), "nobody opened the gate"
         time.sleep(self.faults.seconds)
-        if any(HUGE in self.vocabulary.decode(query.canvas.prompt) for query in queries):
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return [self._read(query) for query in queries]
+        whole = pack.whole
+        assert whole is not None
+        parts, start = [], 0
+        for length in whole.lengths:
+            inside = (whole.positions >= start) & (whole.positions < start + length)
+            canvas = whole.ids[start : start + length].tolist()
+            parts.append(self._guess(canvas, (whole.positions[inside] - start).tolist()))
+            start += length
+        return Columns.joined(parts)
 
-    def _read(self, query: Query) -> Prediction | MemberError:
-        canvas = query.canvas
-        prompt = self.vocabulary.decode(canvas.prompt)
-        if POISON in prompt:
-            return MemberError(f"model {self.name} gave logits that are not finite")
-        moment = 0 if STEADY in prompt else canvas.masked_left // 4
-        seed = crc32(repr((self.name, canvas.prompt, moment)).encode())
+    def _guess(self, canvas: list[int], watched: list[int]) -> Columns:
+        first = len(canvas) - (
+            OPTIONS["reasoning"] + OPTIONS["answer"] + len(self.vocabulary.encode(OPTIONS["suffix"]))
+        )
+        prompt = tuple(canvas[:first])
+        text = self.vocabulary.decode(prompt)
+        if HUGE in text:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        moment = 0 if STEADY in text else canvas.count(self.vocabulary.mask_id) // 4
+        seed = crc32(repr((self.name, prompt, moment)).encode())
         digits = [self.vocabulary.encode(str(digit))[0] for digit in range(10)]
-        tokens = tuple(digits[(seed >> position % 16) % 10] for position in query.watched)
-        top1 = tuple(0.5 + (seed >> position % 16) % 400 / 1000 for position in query.watched)
-        margin = tuple(probability / 2 for probability in top1)
-        entropy = tuple(probability - 1 for probability in top1)
-        return Prediction(query.watched, tokens, top1, margin, entropy, tokens, top1)
+        luck = [seed >> (position - first) % 16 for position in watched]
+        tokens = np.array([digits[one % 10] for one in luck])
+        top1 = np.array([0.5 + one % 400 / 1000 for one in luck])
+        is_finite = np.full(len(luck), POISON not in text)
+        return Columns(tokens, top1, top1 / 2, top1 - 1, tokens, top1, is_finite)
 
 
 def scripted_member(name: str, faults: Faults) -> ScriptedMember:
@@ -77,6 +86,9 @@ def scripted_member(name: str, faults: Faults) -> ScriptedMember:
         dtype="torch.float32",
         weights_bytes=1_000,
         max_positions=65_536,
+        logits_are_shifted=False,
+        vocab_rows=400,
+        upload=lambda tensor: tensor,
         footprint=Footprint(weights_bytes=1_000, position_bytes=100, cache_bytes=10, vocab_rows=400),
     )
     return ScriptedMember(name, model, vocabulary, faults)

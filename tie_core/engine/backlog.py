@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tie_core.denoising import Job
 from tie_core.engine.budget import Budget, Load
+from tie_core.engine.row_state import RowState
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Row:
     job: Job
     wants_steps: bool
     load: Load  # of its next step
+    state: RowState = field(repr=False)  # while it is in no batch
     number: int = field(default=0, init=False)  # counts rounds' work as it came in
     waits_since: int = field(default=0, init=False)  # the forward after which it came, or came back
 

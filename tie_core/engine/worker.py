@@ -1,29 +1,31 @@
 """A worker: the thread that owns one resident model. Every tick packs the runnable rows into one forward.
 
-Knows jobs and batches, not rounds: rows of any request, step, length and block join and leave between ticks. A forward
-that runs out of memory is done again in halves.
+Knows jobs and batches, not rounds: rows of any request, step, length and block join and leave between ticks. As long
+as none does, a tick does nothing row by row.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
-from tie_core.denoising import Denoising, Job, Step, make_job
+from tie_core.denoising import Step, make_job
 from tie_core.engine.backlog import Backlog, Row
-from tie_core.engine.budget import Budget, Load
-from tie_core.engine.devices import give_memory_back, own_stream
+from tie_core.engine.batch import Batch
+from tie_core.engine.budget import Budget, load_of
+from tie_core.engine.devices import own_stream
 from tie_core.engine.observer import Observer, Tick
+from tie_core.engine.reading import Reader
+from tie_core.engine.row_state import Ints, state_of
 from tie_core.engine.warm_up import Allowance, WarmUp, warm_up
-from tie_core.errors import MemberError, OutOfMemoryError, TieError
+from tie_core.errors import MemberError, TieError
 from tie_core.member import Member
-from tie_core.prediction import Prediction
 from tie_core.request import Request
 from tie_core.tie import Decode, Probe
 
@@ -64,7 +66,8 @@ class Worker:
         self._deliver = deliver
         self._warmed: Future[WarmUp] = Future()
         self._backlog = Backlog()  # guarded by _changed
-        self._running: list[Row] = []
+        self._running: list[Row] = []  # guarded by _changed
+        self._batch: Batch | None = None  # of those rows, and of those that left since
         self._cancelled: set[str] = set()  # requests cancelled during the running step
         self._changed = threading.Condition()
         self._is_closed = False
@@ -81,14 +84,26 @@ class Worker:
 
     def submit(self, request: Request, index: int, work: Decode | Probe) -> None:
         """Take on one job. What needs no forward (a first step already read) is done here."""
-        job = make_job(work, request.options)
-        row = Row(request.id, index, work.member, job, request.wants_steps, Load())
-        self._advance(row, job.begin)
-        if not job.is_finished:
-            row.load = self._load(job)
+        try:
+            row = self._begin(request, index, work)
+        except Exception as error:  # a bug in one row's data must not end the others
+            self._deliver(WorkDone(request.id, index, self._told_as(error)))
+            return
+        if row is not None:
             with self._changed:
                 self._backlog.put(row)
                 self._changed.notify()
+
+    def _begin(self, request: Request, index: int, work: Decode | Probe) -> Row | None:
+        job = make_job(work, request.options)
+        step = job.begin()
+        if step is not None and request.wants_steps:
+            self._deliver(StepDone(request.id, work.member, step))
+        if job.is_finished:
+            self._deliver(WorkDone(request.id, index, job.result))
+            return None
+        load = load_of(len(job.canvas.ids), len(job.canvas.watched))
+        return Row(request.id, index, work.member, job, request.wants_steps, load, state_of(job))
 
     def cancel(self, request_id: str) -> None:
         """Drop the request's rows: at once where they wait, after the running step where they are in it."""
@@ -122,88 +137,100 @@ class Worker:
             self._warmed.set_exception(error)
 
     def _serve(self, budget: Budget) -> None:
-        while self._take_batch(budget):
-            self._tick(self._running, budget)
-            self._return_batch()
+        reader = Reader(self.member, budget, self._observer)
+        while self._wait_for_rows():
+            try:
+                if not self._goes_on(budget):
+                    self._regroup(budget)
+                self._tick(reader)
+            except Exception as error:  # a bug: it must not end the worker
+                self._fail_all(self._told_as(error))
 
-    def _take_batch(self, budget: Budget) -> bool:
-        """Wait for rows, then take what fits the budget (always one). False when closed."""
+    def _wait_for_rows(self) -> bool:
+        """False when closed."""
         with self._changed:
-            while not self._backlog and not self._is_closed:
+            if self._cancelled:
+                self._running = [row for row in self._running if row.request_id not in self._cancelled]
+                self._cancelled.clear()
+            while not (self._backlog or self._running or self._is_closed):
                 self.last_beat = time.monotonic()
                 self._changed.wait(timeout=0.5)
-            if self._is_closed:
-                return False
+            return not self._is_closed
+
+    def _goes_on(self, budget: Budget) -> bool:
+        """Whether nobody joined or left the last batch, and its next forward fits the budget too."""
+        batch = self._batch
+        if batch is None or self._backlog or len(self._running) < len(batch.rows):
+            return False
+        return len(batch.rows) == 1 or budget.has_room_for(batch.load)
+
+    def _regroup(self, budget: Budget) -> None:
+        """Take as many rows as fit the budget, one at least: this is where rows join and leave."""
+        if self._batch is not None:
+            self._batch.park()
+        with self._changed:
+            self._backlog.put_back(self._running)
             self._running = self._backlog.take(budget)
-            return True
+        self._batch = Batch(self._running, self.member)
 
-    def _return_batch(self) -> None:
-        unfinished = [row for row in self._running if not row.job.is_finished]
-        for row in unfinished:
-            row.load = self._load(row.job)
-        with self._changed:
-            self._backlog.put_back(row for row in unfinished if row.request_id not in self._cancelled)
-            self._running = []
-            self._cancelled.clear()
-
-    def _tick(self, batch: Sequence[Row], budget: Budget) -> None:
+    def _tick(self, reader: Reader) -> None:
         """One step of every row, by one forward. What goes wrong in one row ends that row's request alone."""
-        self.last_beat = started = time.monotonic()
-        for row, prediction in zip(batch, self._predict(batch, budget), strict=True):
-            self._advance(row, partial(_accept, row.job, prediction))
+        assert self._batch is not None
+        batch, self.last_beat = self._batch, time.monotonic()
+        num_read = batch.num_read
+        told = reader.read(batch)
+        batch.step(told.columns)
+        self._settle(batch, told.errors)
         with suppress(Exception):  # whoever measures may fail; the model's thread may not
-            self._observer.on_tick(_measure(self.member.name, batch, time.monotonic() - started))
+            self._observer.on_tick(_measure(self.member.name, batch, num_read, time.monotonic() - self.last_beat))
 
-    def _predict(self, batch: Sequence[Row], budget: Budget) -> list[Prediction | MemberError]:
-        """By one forward, or where the memory does not hold it, by one for each half."""
-        num_positions = sum(row.load.num_positions for row in batch)
-        with suppress(torch.OutOfMemoryError):  # handled below, where its traceback no longer holds the tensors
-            predictions = self.member.predict([row.job.query for row in batch])
-            budget.recover(num_positions)
-            return predictions
-        budget.shrink(num_positions)
-        give_memory_back(self._device)
-        with suppress(Exception):
-            self._observer.on_out_of_memory(self.member.name, num_positions)
-        if len(batch) == 1:
-            return [OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions)]
-        half = len(batch) // 2
-        return [*self._predict(batch[:half], budget), *self._predict(batch[half:], budget)]
+    def _settle(self, batch: Batch, errors: Mapping[int, TieError]) -> None:
+        """Let go of the rows that are finished or failed, and tell what there is to tell."""
+        is_finished = batch.is_finished
+        told: list[StepDone | WorkDone] = []
+        for number in np.flatnonzero(is_finished | batch.is_told).tolist():
+            if number not in errors:
+                told += self._catch_up(batch, number, is_finished=is_finished[number])
+        told += [_ended(batch.rows[number], error) for number, error in errors.items()]
+        ended = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
+        if ended:
+            with self._changed:
+                self._running = [row for row in self._running if (row.request_id, row.index) not in ended]
+        for done in told:
+            self._deliver(done)
 
-    def _load(self, job: Job) -> Load:
-        query = job.query
-        num_positions = self.member.num_positions(query)
-        return Load(num_positions, num_positions * query.length, len(query.watched))
-
-    def _advance(self, row: Row, act: Callable[[], Step | None]) -> None:
+    def _catch_up(self, batch: Batch, number: int, *, is_finished: bool) -> Iterator[StepDone | WorkDone]:
+        row = batch.rows[number]
         try:
-            step = act()
-        except TieError as error:
-            self._fail(row, error)
-            return
-        except Exception as error:  # a bug in one row's data must not end the worker
-            with suppress(Exception):
-                self._observer.on_bug(error)
-            self._fail(row, MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}"))
-            return
-        if step is not None and row.wants_steps:
-            self._deliver(StepDone(row.request_id, row.member, step))
-        if row.job.is_finished:
-            self._deliver(WorkDone(row.request_id, row.index, row.job.result))
+            step = batch.catch_up(number)
+            if step is not None and row.wants_steps:
+                yield StepDone(row.request_id, row.member, step)
+            if is_finished:
+                yield _ended(row, row.job.result)
+        except Exception as error:  # a bug in one row's data must not end the others
+            yield _ended(row, self._told_as(error))
 
-    def _fail(self, row: Row, error: TieError) -> None:
+    def _told_as(self, error: Exception) -> TieError:
+        if isinstance(error, TieError):
+            return error
+        with suppress(Exception):
+            self._observer.on_bug(error)
+        return MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}")
+
+    def _fail_all(self, error: TieError) -> None:
         with self._changed:
-            self._cancelled.add(row.request_id)
-        self._deliver(WorkDone(row.request_id, row.index, error))
+            failed, self._running, self._batch = self._running, [], None
+        for row in failed:
+            self._deliver(_ended(row, error))
 
 
-def _accept(job: Job, prediction: Prediction | MemberError) -> Step | None:
-    if isinstance(prediction, MemberError):
-        raise prediction
-    return job.accept(prediction)
+def _ended(row: Row, result: Any) -> WorkDone:
+    return WorkDone(row.request_id, row.index, result)
 
 
-def _measure(member: str, batch: Sequence[Row], seconds: float) -> Tick:
-    decoding = [row.load.num_positions for row in batch if isinstance(row.job, Denoising)]
-    scoring = [row.load.num_positions for row in batch if not isinstance(row.job, Denoising)]
-    return Tick(member, len(decoding), len(scoring), sum(decoding), sum(scoring), seconds)
+def _measure(member: str, batch: Batch, num_read: Ints, seconds: float) -> Tick:
+    is_decoding = batch.is_decoding
+    num_decoding = int(is_decoding.sum())
+    num_decoded = int(num_read[is_decoding].sum())
+    num_scoring, num_scored = len(is_decoding) - num_decoding, int(num_read.sum()) - num_decoded
+    return Tick(member, num_decoding, num_scoring, num_decoded, num_scored, seconds)

@@ -4,6 +4,7 @@ Knows no tokenizer, no canvas regions and no sampling. One thread uses a predict
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +15,23 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from tie_core.errors import UnsupportedModelError
-from tie_core.models.attention import Segment, bounds_of, segments_of, takes_variable_lengths
+from tie_core.models.attention import Bounds, Segment, bounds_of, segments_of, takes_variable_lengths
 from tie_core.models.family import Family
 from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.key_values import KeyValues
 from tie_core.models.lanes import Lanes, shared_out
 from tie_core.models.token_ids import TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How one lane's canvases lie end to end: what its forward needs beside their tokens."""
+
+    inside: slice  # of all lanes' positions
+    position_ids: Tensor  # [1, N + filler], on the device
+    segments: Sequence[Segment]
+    bounds: Bounds | None
 
 
 class MaskPredictor:
@@ -45,6 +56,7 @@ class MaskPredictor:
         self._decoder = untyped.get_decoder()
         self._head = untyped.get_output_embeddings()
         self.lanes = Lanes()
+        self._last_packings: tuple[object, Tensor, list[Packing]] | None = None
         attention = self._decoder.layers[0].self_attn
         num_heads = attention.k_proj.out_features // attention.head_dim
         self.key_values = KeyValues(
@@ -100,17 +112,11 @@ class MaskPredictor:
         bits whatever it is packed with.
         """
         assert ids.shape == (sum(lengths),)
-        assert min(lengths) > 0
-        position_ids = torch.cat([torch.arange(length) for length in lengths])  # [N]
+        position_ids, packings = self._packings(tuple(lengths))
         if self.logits_are_shifted:
             positions = positions - (position_ids[positions] > 0).long()
-
-        def read(part: slice) -> Tensor:
-            inside = slice(sum(lengths[: part.start]), sum(lengths[: part.stop]))
-            return self._packed(ids[inside], position_ids[inside], segments_of(lengths[part]))
-
-        states = self.lanes.map(read, shared_out(lengths, self.lanes.count))
-        return torch.cat(states)[self._upload(positions)]
+        states = self.lanes.map(lambda packing: self._packed(ids[packing.inside], packing), packings)
+        return torch.cat(states)[self.upload(positions)]
 
     @torch.inference_mode()
     def hidden_in_windows(
@@ -128,30 +134,53 @@ class MaskPredictor:
             position_ids = torch.cat([*windows[part]])  # [n]
             starts = torch.tensor([place.start for place in places[part]])
             written = starts.repeat_interleave(torch.tensor(sizes[part])) + position_ids
-            cache = self.key_values.at(self._upload(written))
-            return self._packed(ids[inside], position_ids, _in_places(sizes[part], places[part]), past_key_values=cache)
+            cache = self.key_values.at(self.upload(written))
+            packing = self._packing(inside, position_ids, _in_places(sizes[part], places[part]))
+            return self._packed(ids[inside], packing, past_key_values=cache)
 
-        return torch.cat(self.lanes.map(read, shared_out(sizes, self.lanes.count)))[self._upload(rows)]
+        return torch.cat(self.lanes.map(read, shared_out(sizes, self.lanes.count)))[self.upload(rows)]
 
-    def _packed(self, ids: Tensor, position_ids: Tensor, segments: Sequence[Segment], **cache: Any) -> Tensor:
+    def _packed(self, ids: Tensor, packing: Packing, **cache: Any) -> Tensor:
         """Hidden states `[N, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
-        filler = (0, num_filler_rows(len(ids), self.device, self.dtype))
-        is_varied = takes_variable_lengths(self.device, self.dtype)
         return cast(
             Tensor,
             self._decoder(
-                input_ids=self._upload(pad(ids, filler))[None],
-                position_ids=self._upload(pad(position_ids, filler))[None],
-                segments=segments,
-                bounds=bounds_of(segments, self.device) if is_varied else None,
+                input_ids=pad(self.upload(ids), (0, num_filler_rows(len(ids), self.device, self.dtype)))[None],
+                position_ids=packing.position_ids,
+                segments=packing.segments,
+                bounds=packing.bounds,
                 use_cache=False,
                 **cache,
             ).last_hidden_state[0, : len(ids)],
         )
 
-    def _upload(self, tensor: Tensor) -> Tensor:
-        """To CUDA from pinned memory, so that the copy waits in this stream and not in this thread."""
-        if self.device.type != "cuda":
+    def _packings(self, lengths: tuple[int, ...]) -> tuple[Tensor, list[Packing]]:
+        """Position ids `[N]`, on the host, and how each lane reads its canvases, which are read whole.
+
+        The last ones are kept: a batch that nobody joins or leaves asks for the same in every step.
+        """
+        asked = lengths, self.lanes.count
+        if self._last_packings is None or self._last_packings[0] != asked:
+            assert min(lengths) > 0
+            position_ids = torch.cat([torch.arange(length) for length in lengths])
+            packings = []
+            for part in shared_out(lengths, self.lanes.count):
+                inside = slice(sum(lengths[: part.start]), sum(lengths[: part.stop]))
+                packings.append(self._packing(inside, position_ids[inside], segments_of(lengths[part])))
+            self._last_packings = asked, position_ids, packings
+        return self._last_packings[1:]
+
+    def _packing(self, inside: slice, position_ids: Tensor, segments: Sequence[Segment]) -> Packing:
+        uploaded = self.upload(pad(position_ids, (0, num_filler_rows(len(position_ids), self.device, self.dtype))))
+        bounds = None
+        if takes_variable_lengths(self.device, self.dtype):
+            on_host = bounds_of(segments, torch.device("cpu"))
+            bounds = replace(on_host, queries=self.upload(on_host.queries), keys=self.upload(on_host.keys))
+        return Packing(inside, uploaded[None], segments, bounds)
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        """To the device; to CUDA from pinned memory, so that the copy waits in this stream and not in this thread."""
+        if self.device.type != "cuda" or tensor.device.type == "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 

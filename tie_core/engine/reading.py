@@ -1,0 +1,73 @@
+"""One forward of a batch, whatever happens in it: halved where memory runs out, row by row where it raises.
+
+So only a canvas that does not fit alone, or that makes the model fail, goes without.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from tie_core.engine.batch import Batch
+from tie_core.engine.budget import Budget
+from tie_core.engine.devices import give_memory_back
+from tie_core.engine.observer import Observer
+from tie_core.errors import MemberError, OutOfMemoryError
+from tie_core.member import Member
+from tie_core.prediction import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a forward told of a batch: zeros of the rows that failed, and in `errors`, by row, why they did."""
+
+    columns: Columns
+    errors: dict[int, MemberError]
+
+
+class Reader:
+    """Reads batches by one member, and shrinks the budget where memory runs out."""
+
+    def __init__(self, member: Member, budget: Budget, observer: Observer) -> None:
+        self._member = member
+        self._budget = budget
+        self._observer = observer
+        self._device = torch.device(member.model.device)
+
+    def read(self, batch: Batch) -> Told:
+        errors: dict[int, MemberError] = {}
+        columns = self._read(batch, 0, len(batch.rows), errors)
+        if not columns.is_finite.all():
+            for number in batch.rows_with(~columns.is_finite):
+                errors.setdefault(number, MemberError.not_finite(self._member.name))
+                columns.clear(batch.watched(number, number + 1))
+        return Told(columns, errors)
+
+    def _read(self, batch: Batch, first: int, last: int, errors: dict[int, MemberError]) -> Columns:
+        """The rows from `first` to before `last`."""
+        num_positions = int(batch.num_read[first:last].sum())
+        raised: MemberError | None = None
+        try:
+            columns = self._member.read(batch.pack(first, last))
+            self._budget.recover(num_positions)
+            return columns
+        except torch.OutOfMemoryError:
+            pass  # handled below, where its traceback no longer holds the tensors
+        except Exception as error:  # whatever a model raises must not reach the other requests
+            raised = MemberError.in_forward(self._member.name, error)
+        if raised is None:
+            self._note_out_of_memory(num_positions)
+        if last - first == 1:
+            errors[first] = raised or OutOfMemoryError.of_canvas(self._member.name, self._device, num_positions)
+            watched = batch.watched(first, last)
+            return Columns.unusable(watched.stop - watched.start)
+        edges = range(first, last + 1) if raised else (first, (first + last) // 2, last)
+        parts = [self._read(batch, start, stop, errors) for start, stop in pairwise(edges)]
+        return Columns.joined(parts)
+
+    def _note_out_of_memory(self, num_positions: int) -> None:
+        self._budget.shrink(num_positions)
+        give_memory_back(self._device)
+        with suppress(Exception):  # whoever measures may fail; the model's thread may not
+            self._observer.on_out_of_memory(self._member.name, num_positions)

@@ -122,7 +122,7 @@ def test_too_little_memory_is_a_problem_with_figures(monkeypatch: pytest.MonkeyP
 
     (problem,) = diagnosis()["problems"]
 
-    assert "zoo-llada needs 3.8 MB of weights + 30.1 MB of activations" in problem
+    assert "zoo-llada needs 3.8 MB of weights + 30.2 MB of activations" in problem
     assert "on cpu, which has 20.0 MB free: use dtype bfloat16" in problem
 
 

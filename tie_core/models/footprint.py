@@ -15,8 +15,9 @@ from tie_core.models.checkpoint import Checkpoint
 
 LOGIT_BYTES: Final = 16
 """Per logit of a tile, in any dtype: it is read in float32, beside up to three tensors of its size."""
-INDEX_BYTES: Final = 24
-"""Per position: its id, its place in its canvas, and one of them again beside filler."""
+INDEX_BYTES: Final = 6 * 8
+"""Token ids and position ids in int64: as they came, with filler, and both forms of the position ids once more while
+those of the last forward are still kept."""
 
 
 @dataclass(frozen=True, slots=True)

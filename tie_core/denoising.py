@@ -1,7 +1,7 @@
 """One job on one member: a canvas being denoised step by step, or read once. Section 4.1.
 
-Runs no model: it says what it wants read and is given predictions, by the plain driver one by one and by a worker in
-batches. So both commit by the same lines.
+Runs no model: it says what it wants read and is given predictions, one by one. That is the plain path. A worker makes
+the same steps of many jobs at once, on arrays, and tells each job what it came to.
 """
 
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ import torch
 
 from tests.members import tiny
 from tests.running import Listening, run_together, running_engine
+from tie_core.engine.batch import Batch
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer, Tick
 from tie_core.ensemble import Ensemble
@@ -109,6 +110,33 @@ def test_a_fault_in_one_request_ends_it_alone(ensemble, trouble):
     for request, events in zip(healthy, told, strict=True):
         alone = ensemble.answer(**request)
         assert (events[-1].text, events[-1].tie) == (alone.text, alone.tie)
+
+
+def test_a_bug_in_telling_one_row_ends_it_alone(ensemble, monkeypatch):
+    broken, healthy = (ensemble.request(**question(text)) for text in ("boom", "What is 2 + 2?"))
+    catch_up = Batch.catch_up
+
+    def crash(batch, number):
+        if batch.rows[number].request_id == broken.id:
+            raise ValueError("secret text")
+        return catch_up(batch, number)
+
+    monkeypatch.setattr(Batch, "catch_up", crash)
+    with running_engine(ensemble.members) as engine:
+        failed, told = run_together(engine, [broken, healthy])
+    assert isinstance(failed[-1].error, MemberError)
+    assert "secret" not in str(failed[-1].error)
+    assert told[-1].text == ensemble.answer(**question()).text
+
+
+def test_a_bug_in_a_step_ends_its_rows_and_not_the_worker(ensemble, monkeypatch):
+    with running_engine(ensemble.members) as engine:
+        with monkeypatch.context() as patched:
+            patched.setattr(Batch, "step", lambda *_: 1 / 0)
+            failed = run_together(engine, [ensemble.request(**question()) for _ in range(3)])
+        (told,) = run_together(engine, [ensemble.request(**question())])
+    assert all(isinstance(events[-1].error, MemberError) for events in failed)
+    assert isinstance(told[-1], Completed)
 
 
 def test_a_crash_in_the_relay_ends_its_request_alone(ensemble, monkeypatch):

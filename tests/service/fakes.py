@@ -20,6 +20,7 @@ from tests.vocabularies import load as load_vocabulary
 from tie_core.engine.observer import Observer
 from tie_core.member import Member, Pack
 from tie_core.models.footprint import Footprint
+from tie_core.models.lanes import Lanes
 from tie_core.prediction import Columns
 from tie_core.vocabulary import Vocabulary
 
@@ -86,6 +87,7 @@ def scripted_member(name: str, faults: Faults) -> ScriptedMember:
         dtype="torch.float32",
         weights_bytes=1_000,
         max_positions=65_536,
+        lanes=Lanes(),
         logits_are_shifted=False,
         vocab_rows=400,
         upload=lambda tensor: tensor,

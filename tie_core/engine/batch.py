@@ -4,21 +4,22 @@ The rows' canvases lie end to end; arrays are over their N positions, over the K
 a step does to a row is what `Denoising` does: the tests hold the two together, field by field, bit for bit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
 import torch
 
-from tie_core.batched_unmasking import BATCHED_POLICIES, BatchedPolicy, CandidateRows, entropy_bound
+from tie_core.batched_unmasking import BATCHED_POLICIES, CandidateRows
 from tie_core.canvas import Canvas, Commit
-from tie_core.denoising import Denoising, Step, Stretch
+from tie_core.denoising import Denoising, Job, Step, Stretch
 from tie_core.engine.backlog import Row
 from tie_core.engine.budget import Load
-from tie_core.engine.packing import Packer
-from tie_core.engine.row_state import NO_LIMIT, POLICY_NAMES, Bools, Floats, Ints, RowArrays
+from tie_core.engine.packing import Packer, packing_key
+from tie_core.engine.row_state import Bools, Floats, Ints, RowArrays
 from tie_core.engine.watch import Watcher, is_read_whole
 from tie_core.member import Member, Pack
+from tie_core.options import PolicyName
 from tie_core.prediction import Columns, Prediction
 from tie_core.scoring import ChangeCount, History
 
@@ -30,23 +31,24 @@ class Batch:
     """
 
     def __init__(self, rows: Iterable[Row], member: Member) -> None:
-        self.rows = sorted(rows, key=lambda row: row.state.packing_key)
+        self.rows = sorted(rows, key=lambda row: packing_key(row.job))
         self._arrays = RowArrays.joined([row.state for row in self.rows])
         self._row, self._cells = self._arrays.row, self._arrays.cells
         self._model = member.model
         self._is_end = np.zeros(self._model.vocab_rows, dtype=np.bool_)  # by token
         self._is_end[list(member.vocabulary.end_ids)] = True
         self._ids = self._model.upload(torch.from_numpy(self._arrays.ids))  # on the CPU the same memory
-        caches = [row.job.cache.kept if row.job.cache else None for row in self.rows]
-        self._packer = Packer(self._arrays, caches, self._ids, self._model)
-        self._policies = self._rows_by_policy()
-        self._reads_entropies = any(policy is entropy_bound for policy, _ in self._policies)
-        self._all_decode = bool(self.is_decoding.all())
-        self._has_windows = bool(self._row["is_cached"].any())
-        self._fills_ends = bool(self._row["fill_end"].any())
-        self._has_limits = bool((self._row["most_scored"] < NO_LIMIT).any())
-        self.is_told = self.is_decoding & np.array([row.wants_steps for row in self.rows])  # [R], of every step
-        self._watcher = Watcher(self._arrays, self._model.logits_are_shifted)
+
+        jobs = [row.job for row in self.rows]
+        self.is_told = np.array([row.wants_steps for row in self.rows])  # [R], of every step
+        self._all_decode = all(isinstance(job, Denoising) for job in jobs)
+        self._has_windows = any(job.cache for job in jobs)
+        self._has_limits = any(isinstance(job, Denoising) and job.history.scope.limit is not None for job in jobs)
+        self._fills_ends = any(job.options.fill_end for job in jobs)
+        self._policies = _rows_by_policy(jobs)
+
+        self._packer = Packer(self._arrays, jobs, self._ids, self._model)
+        self._watcher = Watcher(self._arrays, self._has_windows, self._model.logits_are_shifted)
         self._watch = self._watcher.look()
         self._read = self._watch  # what the last step was asked, and told
         self._columns = Columns.unusable(0)
@@ -143,9 +145,8 @@ class Batch:
         was_scored = cells["scored_in"][positions] == number
         is_changed = was_scored & (tokens != cells["token"][positions])
         if is_changed.any():
-            place = (
-                self._arrays.starts + np.maximum(row["num_scored"], 1) - 1
-            )  # where none was scored, none has changed
+            num_scored = np.maximum(row["num_scored"], 1)  # where none was scored, none has changed
+            place = self._arrays.starts + num_scored - 1
             cells["num_changed"][place] += self._arrays.count(row_of[is_changed])
         cells["token"][positions] = tokens
 
@@ -200,16 +201,15 @@ class Batch:
         confidences = np.full(shape, -np.inf)
         confidences[row_of, place] = columns.confidences[candidates]
         entropies = np.full(shape, np.inf)
-        if self._reads_entropies:
+        if "entropy_bound" in self._policies:
             entropies[row_of, place] = _entropies_of_proposals(columns)[candidates]
         padded, limits = CandidateRows(confidences, entropies), self._row["limit"]
         if len(self._policies) == 1:
-            ((policy, _),) = self._policies
-            choice = policy(padded, limits)
+            choice = BATCHED_POLICIES[next(iter(self._policies))](padded, limits)
         else:
             choice = np.empty(shape, dtype=np.bool_)
-            for policy, rows in self._policies:
-                choice[rows] = policy(padded.of(rows), limits[rows])
+            for name, rows in self._policies.items():
+                choice[rows] = BATCHED_POLICIES[name](padded.of(rows), limits[rows])
         chosen: Bools = choice[row_of, place]
         return chosen
 
@@ -236,13 +236,6 @@ class Batch:
         cells["is_stale"][positions] = True
         cells["committed_in"][positions] = self._row["num_steps"][self._arrays.row_of[positions]]
         cells["confidence"][positions] = confidences
-
-    def _rows_by_policy(self) -> list[tuple[BatchedPolicy, Ints]]:
-        policies = self._row["policy"]
-        return [
-            (BATCHED_POLICIES[POLICY_NAMES[policy]], np.flatnonzero(policies == policy))
-            for policy in np.unique(policies)
-        ]
 
     # what a job is told
 
@@ -273,6 +266,13 @@ class Batch:
             of_scored = cells["top1"][cells["scored_in"] == last_scored].tolist()
             top1 = sum(of_scored) / len(of_scored)
         return History(before.scope, before.changes + changes, top1, last)
+
+
+def _rows_by_policy(jobs: Sequence[Job]) -> dict[PolicyName, Ints]:
+    rows: dict[PolicyName, list[int]] = {}
+    for number, job in enumerate(jobs):
+        rows.setdefault(job.options.policy, []).append(number)
+    return {name: np.array(numbers) for name, numbers in rows.items()}
 
 
 def _entropies_of_proposals(columns: Columns) -> Floats:

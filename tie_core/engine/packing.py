@@ -1,35 +1,41 @@
 """A batch's rows as what one forward reads: a member's `Pack`, made of slices of the batch's arrays."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tie_core.engine.row_state import SUPPRESSIONS, Ints, RowArrays
+from tie_core.denoising import Job
+from tie_core.engine.row_state import Ints, RowArrays
 from tie_core.engine.watch import Watch, read_at
 from tie_core.member import Pack, Whole, Windowed
-from tie_core.models.key_values import CanvasCache
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
 
 
-class Packer:
-    """Packs the rows of one batch. `caches` are theirs; `ids` is what they hold now, on the model's device, `[N]`."""
+def packing_key(job: Job) -> tuple[bool, SuppressEnd, int]:
+    """`Query.packing_key`: in this order rows that are read alike and canvases of one length are neighbours."""
+    return job.cache is not None, job.options.suppress_end, len(job.canvas.prompt) + job.canvas.layout.length
 
-    def __init__(
-        self, rows: RowArrays, caches: Sequence[CanvasCache | None], ids: Tensor, model: MaskPredictor
-    ) -> None:
+
+class Packer:
+    """Packs the rows of one batch. They come in the order of `packing_key`; those without a cache are first.
+
+    `ids [N]` is what they hold, on the model's device, whenever a pack is made.
+    """
+
+    def __init__(self, rows: RowArrays, jobs: Sequence[Job], ids: Tensor, model: MaskPredictor) -> None:
         self._rows = rows
-        self._caches = caches
+        self._caches = [job.cache.kept if job.cache else None for job in jobs]
         self._ids = ids
         self._model = model
         self._lengths = tuple(rows.row["length"].tolist())
-        self._first_windowed = len(caches) - int(rows.row["is_cached"].sum())
-        suppress_end = rows.row["suppress_end"]
-        self._edges = [0, *(1 + np.flatnonzero(np.diff(suppress_end))).tolist(), len(caches)]
-        self._treatments = [SUPPRESSIONS[suppress_end[edge]] for edge in self._edges[:-1]]
+        self._first_windowed = self._caches.count(None)
+        treatments = [(each, len([*alike])) for each, alike in groupby(job.options.suppress_end for job in jobs)]
+        edges = accumulate((num_alike for _, num_alike in treatments), initial=0)
+        self._groups = [(each, *edge) for (each, _), edge in zip(treatments, pairwise(edges), strict=True)]
 
     def pack(self, watch: Watch, first: int, last: int) -> Pack:
         """The rows from `first` to before `last`, one at least."""
@@ -37,7 +43,7 @@ class Packer:
         return Pack(
             self._whole(watch, first, middle) if first < middle else None,
             self._windowed(watch, middle, last) if middle < last else None,
-            self._groups(watch, first, last),
+            self._group_sizes(watch, first, last),
         )
 
     def _whole(self, watch: Watch, first: int, last: int) -> Whole:
@@ -76,10 +82,10 @@ class Packer:
         moved -= np.cumsum(num_read) - num_read
         return np.searchsorted(read, at) + moved[row_of - first]
 
-    def _groups(self, watch: Watch, first: int, last: int) -> tuple[tuple[SuppressEnd, int], ...]:
+    def _group_sizes(self, watch: Watch, first: int, last: int) -> tuple[tuple[SuppressEnd, int], ...]:
         inside = [
-            (treatment, watch.span(max(start, first), min(stop, last)))
-            for treatment, (start, stop) in zip(self._treatments, pairwise(self._edges), strict=True)
+            (suppress_end, watch.span(max(start, first), min(stop, last)))
+            for suppress_end, start, stop in self._groups
             if start < last and stop > first
         ]
-        return tuple((treatment, watched.stop - watched.start) for treatment, watched in inside)
+        return tuple((suppress_end, watched.stop - watched.start) for suppress_end, watched in inside)

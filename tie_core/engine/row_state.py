@@ -5,15 +5,14 @@ Made from a job when it is submitted. A batch holds many rows end to end; betwee
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tie_core.batched_unmasking import BATCHED_POLICIES, limit_of
+from tie_core.batched_unmasking import limit_of
 from tie_core.canvas import Canvas
 from tie_core.denoising import Denoising, Job
-from tie_core.options import SuppressEnd
 from tie_core.scoring import scored_positions
 
 Ints = NDArray[np.int64]
@@ -21,8 +20,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 NEVER: Final = -1
 NO_LIMIT: Final = np.iinfo(np.int64).max
-POLICY_NAMES: Final = tuple(BATCHED_POLICIES)
-SUPPRESSIONS: Final[tuple[SuppressEnd, ...]] = get_args(SuppressEnd)
 
 ROW: Final = np.dtype(
     [
@@ -36,9 +33,7 @@ ROW: Final = np.dtype(
         ("block_size", np.int64),
         # what was asked
         ("is_decoding", np.bool_),
-        ("suppress_end", np.int64),
-        ("policy", np.int64),
-        ("limit", np.float64),  # of the policy
+        ("limit", np.float64),  # of the unmasking policy
         ("fill_end", np.bool_),
         ("eos_id", np.int64),
         ("most_scored", np.int64),
@@ -53,6 +48,7 @@ ROW: Final = np.dtype(
         ("num_windowed", np.int64),
     ]
 )
+NAMES: Final = ROW.names or ()
 CELL: Final = np.dtype(
     [
         ("is_masked", np.bool_),
@@ -75,12 +71,6 @@ class RowState:
     row: NDArray[np.void]  # [1] ROW
     cells: NDArray[np.void]  # [T] CELL
     ids: Ints  # [T]
-
-    @property
-    def packing_key(self) -> tuple[bool, int, int]:
-        """In this order rows that are read alike and canvases of one length are neighbours."""
-        row = self.row[0]
-        return bool(row["is_cached"]), int(row["suppress_end"]), int(row["length"])
 
 
 @dataclass(slots=True)
@@ -127,24 +117,20 @@ def bounds_of(lengths: Ints) -> Ints:
 def state_of(job: Job) -> RowState:
     """A job whose canvas was not read in a window yet."""
     canvas = job.canvas
-    row, cells = np.zeros(1, ROW), np.zeros(len(canvas.ids), CELL)
     ids = np.array(canvas.ids, dtype=np.int64)
+    cells = np.zeros(len(ids), CELL)
     prompt = len(canvas.prompt)
     cells["is_masked"][prompt:] = ids[prompt:] == canvas.layout.mask_id
     cells["scored_in"] = NEVER
-    _set(row, _places(canvas), suppress_end=SUPPRESSIONS.index(job.options.suppress_end))
+    values = _places(canvas)
     if isinstance(job, Denoising):
-        _set(row, _orders(job), num_steps=job.num_steps)
-        _remember_last(row, cells, job)
+        values |= _orders(job)
+        _remember_last(values, cells, job)
+    row = np.array([tuple(values.get(name, 0) for name in NAMES)], dtype=ROW)
     return RowState(row, cells, ids)
 
 
-def _set(row: NDArray[np.void], values: dict[str, Any], **more: Any) -> None:
-    for name, value in (values | more).items():
-        row[name] = value
-
-
-def _places(canvas: Canvas) -> dict[str, int]:
+def _places(canvas: Canvas) -> dict[str, Any]:
     layout, prompt = canvas.layout, len(canvas.prompt)
     return {
         "length": prompt + layout.length,
@@ -163,19 +149,19 @@ def _orders(job: Denoising) -> dict[str, Any]:
     assert scope.region == job.canvas.layout.scored_region
     return {
         "is_decoding": True,
-        "policy": POLICY_NAMES.index(options.policy),
         "limit": limit_of(options),
         "fill_end": options.fill_end,
         "most_scored": NO_LIMIT if scope.limit is None else scope.limit,
         "last_step": NO_LIMIT if work.num_steps is None else work.num_steps,
         "to_block_boundary": work.to_block_boundary,
         "is_cached": job.cache is not None,
+        "num_steps": job.num_steps,
         "refresh_interval": options.refresh_interval,
         "since_whole": options.refresh_interval,  # so the first forward reads the whole canvas
     }
 
 
-def _remember_last(row: NDArray[np.void], cells: NDArray[np.void], job: Denoising) -> None:
+def _remember_last(values: dict[str, Any], cells: NDArray[np.void], job: Denoising) -> None:
     """The next prediction is compared with the last one of the job's history."""
     last = job.history.last
     if last is None:
@@ -184,4 +170,4 @@ def _remember_last(row: NDArray[np.void], cells: NDArray[np.void], job: Denoisin
     scored = scored_positions(last, job.history.scope)
     generated["token"][list(last.positions)] = last.tokens
     generated["scored_in"][list(scored)] = job.num_steps
-    row["num_scored"] = len(scored)
+    values["num_scored"] = len(scored)

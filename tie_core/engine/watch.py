@@ -32,7 +32,7 @@ class Watch:
 class Watcher:
     """Looks at the rows of one batch, and remembers their active blocks until one is finished."""
 
-    def __init__(self, rows: RowArrays, logits_are_shifted: bool) -> None:
+    def __init__(self, rows: RowArrays, has_windows: bool, logits_are_shifted: bool) -> None:
         self.region_stop = rows.starts  # [R], of the region that is being unmasked
         self._rows = rows
         self._logits_are_shifted = logits_are_shifted
@@ -40,7 +40,7 @@ class Watcher:
         self._scored_start = rows.starts + rows.row["scored_start"]
         self._block_start = self._block_stop = rows.starts  # empty ones, finished already
         self._everything = np.ones(len(rows.ids), dtype=np.bool_)
-        self._has_windows = bool(rows.row["is_cached"].any())
+        self._has_windows = has_windows
 
     def look(self) -> Watch:
         rows = self._rows

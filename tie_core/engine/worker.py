@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from tie_core.denoising import Step, make_job
@@ -176,26 +175,29 @@ class Worker:
     def _tick(self, reader: Reader) -> None:
         """One step of every row, by one forward. What goes wrong in one row ends that row's request alone."""
         assert self._batch is not None
-        batch, self.last_beat = self._batch, time.monotonic()
+        batch = self._batch
+        self.last_beat = started = time.monotonic()
         num_read = batch.num_read
         told = reader.read(batch)
         batch.step(told.columns)
         self._settle(batch, told.errors)
         with suppress(Exception):  # whoever measures may fail; the model's thread may not
-            self._observer.on_tick(_measure(self.member.name, batch, num_read, time.monotonic() - self.last_beat))
+            self._observer.on_tick(_measure(self.member.name, batch, num_read, time.monotonic() - started))
 
     def _settle(self, batch: Batch, errors: Mapping[int, TieError]) -> None:
         """Let go of the rows that are finished or failed, and tell what there is to tell."""
         is_finished = batch.is_finished
         told: list[StepDone | WorkDone] = []
-        for number in np.flatnonzero(is_finished | batch.is_told).tolist():
+        for number in (is_finished | batch.is_told).nonzero()[0].tolist():
             if number not in errors:
-                told += self._catch_up(batch, number, is_finished=is_finished[number])
+                told += self._catch_up(batch, number, is_finished=bool(is_finished[number]))
         told += [_ended(batch.rows[number], error) for number, error in errors.items()]
         ended = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
         if ended:
             with self._changed:
                 self._running = [row for row in self._running if (row.request_id, row.index) not in ended]
+            if not self._running:
+                self._batch = None  # nobody goes on from it, and it holds places in the pool of keys and values
         for done in told:
             self._deliver(done)
 

@@ -9,7 +9,9 @@ from functools import cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tie_core.canvas import Canvas
@@ -185,6 +187,13 @@ class Member:
         """Where in the whole canvas the watched positions are read: with shifted logits one to the left."""
         offset = len(query.canvas.prompt) - self.model.logits_are_shifted
         return [max(offset + position, 0) for position in query.watched]
+
+    @cached_property
+    def is_end(self) -> NDArray[np.bool_]:
+        """`[V]`: which tokens are end tokens."""
+        is_end = np.zeros(self.model.vocab_rows, dtype=np.bool_)
+        is_end[list(self.vocabulary.end_ids)] = True
+        return is_end
 
     @cached_property
     def _head(self) -> TiledHead:

@@ -17,7 +17,7 @@ from tie_core.engine.backlog import Row
 from tie_core.engine.budget import Load
 from tie_core.engine.packing import Packer, packing_key
 from tie_core.engine.row_state import Bools, Floats, Ints, RowArrays
-from tie_core.engine.watch import Watcher, is_read_whole
+from tie_core.engine.watch import Watch, Watcher, is_read_whole
 from tie_core.member import Member, Pack
 from tie_core.options import PolicyName
 from tie_core.prediction import Columns, Prediction
@@ -35,8 +35,7 @@ class Batch:
         self._arrays = RowArrays.joined([row.state for row in self.rows])
         self._row, self._cells = self._arrays.row, self._arrays.cells
         self._model = member.model
-        self._is_end = np.zeros(self._model.vocab_rows, dtype=np.bool_)  # by token
-        self._is_end[list(member.vocabulary.end_ids)] = True
+        self._is_end = member.is_end
         self._ids = self._model.upload(torch.from_numpy(self._arrays.ids))  # on the CPU the same memory
 
         jobs = [row.job for row in self.rows]
@@ -50,8 +49,7 @@ class Batch:
         self._packer = Packer(self._arrays, jobs, self._ids, self._model)
         self._watcher = Watcher(self._arrays, self._has_windows, self._model.logits_are_shifted)
         self._watch = self._watcher.look()
-        self._read = self._watch  # what the last step was asked, and told
-        self._columns = Columns.unusable(0)
+        self._last: tuple[Watch, Columns] | None = None  # what the last step was asked, and told
 
     def park(self) -> None:
         """Give every row its state and its load, to go on in another batch."""
@@ -105,18 +103,20 @@ class Batch:
         self._row["num_steps"] += 1
         self._note_what_was_read()
         self._commit(columns)
-        self._read, self._columns = self._watch, columns
+        self._last = self._watch, columns
         self._watch = self._watcher.look()
 
     def catch_up(self, number: int) -> Step | None:
         """Tell a row's job what was done since it was last told, right after a step. Returns that step, as if it had
         been the only one; None of a reading.
         """
+        assert self._last is not None
+        asked, told = self._last
         job, span = self.rows[number].job, self._arrays.span(number)
-        watched = self._read.span(number, number + 1)
+        watched = asked.span(number, number + 1)
         prompt = len(job.canvas.prompt)
-        positions = self._read.positions[watched] - (span.start + prompt)
-        prediction = self._columns.prediction(watched, tuple(positions.tolist()))
+        positions = asked.positions[watched] - (span.start + prompt)
+        prediction = told.prediction(watched, tuple(positions.tolist()))
         if not isinstance(job, Denoising):
             job.accept(prediction)
             return None

@@ -91,6 +91,9 @@ class RowArrays:
 
     @classmethod
     def joined(cls, states: Sequence[RowState]) -> "RowArrays":
+        """Takes a lone state over as it is."""
+        if len(states) == 1:
+            return cls(states[0].row, states[0].cells, states[0].ids)
         return cls(*(np.concatenate([getattr(state, name) for state in states]) for name in ("row", "cells", "ids")))
 
     def span(self, number: int) -> slice:

@@ -149,12 +149,17 @@ class Worker:
         """False when closed."""
         with self._changed:
             if self._cancelled:
-                self._running = [row for row in self._running if row.request_id not in self._cancelled]
+                self._keep([row for row in self._running if row.request_id not in self._cancelled])
                 self._cancelled.clear()
             while not (self._backlog or self._running or self._is_closed):
                 self.last_beat = time.monotonic()
                 self._changed.wait(timeout=0.5)
             return not self._is_closed
+
+    def _keep(self, rows: list[Row]) -> None:
+        self._running = rows
+        if not rows:
+            self._batch = None  # nobody goes on from it, and it holds places in the pool of keys and values
 
     def _goes_on(self, budget: Budget) -> bool:
         """Whether nobody joined or left the last batch, and its next forward fits the budget too."""
@@ -195,9 +200,7 @@ class Worker:
         ended = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
         if ended:
             with self._changed:
-                self._running = [row for row in self._running if (row.request_id, row.index) not in ended]
-            if not self._running:
-                self._batch = None  # nobody goes on from it, and it holds places in the pool of keys and values
+                self._keep([row for row in self._running if (row.request_id, row.index) not in ended])
         for done in told:
             self._deliver(done)
 

@@ -30,8 +30,9 @@ LONG_SHARE: Final = 8
 """Lanes are compared over several runs of trials up to so many times as long."""
 PAYING_THREADS: Final = 1.8
 """Twice the threads inside every product must make a forward so many times as fast: lanes waste less of them."""
-PAYING_LANES: Final = 1.3
-"""Twice the lanes must make a forward of several canvases so many times as fast."""
+PAYING_LANES: Final = 1.05
+"""Twice the lanes must make a forward of several canvases so many times as fast. Little: a lane that has nothing to do
+takes no CPU time, and a start on a busy machine should not decide against lanes for good."""
 MOST_THREADS: Final = 16
 """As far as rows were seen to be the same bits in any batch (`tie_core/models/invariance.py`)."""
 
@@ -82,6 +83,7 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
     """
     started = time.perf_counter()
     torch.set_num_threads(1)
+    member.model.lanes.open(1, 1)
     laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE, allowance.max_positions)
     try:
         laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what the first forward allocates and looks up is no cost

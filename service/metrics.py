@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 import tie_core
 
@@ -28,6 +28,7 @@ class Families:
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # CPU time, memory and files of this process, where /proc tells
 
     def counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"tie_{name}", what, labels, registry=self.registry)

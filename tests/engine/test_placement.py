@@ -8,7 +8,7 @@ from tie_core.errors import PlacementError
 from tie_core.models.footprint import LOGIT_BYTES, Footprint
 
 CPU = Device("cpu", "", 64 * 10**9, 32 * 10**9)
-CUDA = Device("cuda:0", "", 16 * 10**9, int(14.6e9))
+CUDA = Device("cuda:0", "", 20 * 10**9, int(18.6e9))
 HERE = (CPU, CUDA)
 LARGE = Footprint(weights_bytes=int(16.1e9), position_bytes=400_000, cache_bytes=500_000, vocab_rows=100_000)
 SMALL = Footprint(weights_bytes=5 * 10**9, position_bytes=400_000, cache_bytes=500_000, vocab_rows=100_000)
@@ -39,8 +39,8 @@ def test_what_does_not_fit_is_refused_with_the_figures_and_a_way_out() -> None:
     said = refusal(Wish("llada", "cuda:0", "float32", LARGE))
 
     assert said == (
-        "llada needs 16.1 GB of weights + 2.0 GB of activations on cuda:0, which has 14.6 GB free: use dtype bfloat16,"
-        " another device or a smaller limits.max_batch_positions"
+        "llada needs 16.1 GB of weights + 2.0 GB of activations + 2.0 GB of keys and values on cuda:0, which has"
+        " 18.6 GB free: use dtype bfloat16, another device or a smaller limits.max_batch_positions"
     )
 
 
@@ -53,14 +53,14 @@ def test_models_that_share_a_device_must_fit_it_together() -> None:
 
     make_plan(wishes[:2], HERE).check()
     said = refusal(*wishes)
-    assert "a needs 5.0 GB of weights + 2.0 GB of activations and b needs" in said
+    assert "a needs 5.0 GB of weights + 2.0 GB of activations + 2.0 GB of keys and values and b needs" in said
     assert said.count("on cuda:0") == 1
 
 
 def test_a_limit_on_the_positions_of_a_forward_makes_room() -> None:
     wishes = [Wish(name, "cuda:0", "bfloat16", SMALL) for name in ("a", "b")]
 
-    assert "14.6 GB free" in refusal(*wishes, max_batch_positions=16_384)
+    assert "18.6 GB free" in refusal(*wishes, max_batch_positions=16_384)
     make_plan(wishes, HERE, max_batch_positions=1024).check()
 
 

@@ -83,7 +83,7 @@ def test_more_threads_are_tried_where_there_are_more() -> None:
 
 def test_the_memory_bounds_the_positions_of_a_forward() -> None:
     footprint = tiny("llada-tiny").model.footprint
-    memory = activation_bytes(footprint, 1_000, "cpu")
+    memory = activation_bytes(footprint, 1_000, "cpu") + 1_000 * footprint.cache_bytes
 
     warmed = warm_up(tiny("llada-tiny"), Allowance(0.5, memory, None, 1))
 

@@ -134,7 +134,7 @@ def test_the_same_plan_refuses_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_limit_makes_the_plan_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "host_memory", lambda: HostMemory(64_000_000, 20_000_000))
+    monkeypatch.setattr(devices, "host_memory", lambda: HostMemory(64_000_000, 24_000_000))
     models = [ModelSettings(name=name, path=path) for name, path in ZOO.items()]
 
     loading.check_placement(models, LimitSettings(max_batch_positions=512))

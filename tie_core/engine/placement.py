@@ -1,4 +1,4 @@
-"""Where models go: weights and activations against each device's memory, before any weight is read."""
+"""Where models go: weights, activations, keys and values against each device's memory, before any weight is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,16 +34,17 @@ class Placement:
     dtype: str
     weights_bytes: int
     activation_bytes: int
+    cache_bytes: int  # under `cache: window`
 
     @property
     def needed_bytes(self) -> int:
-        return self.weights_bytes + self.activation_bytes
+        return self.weights_bytes + self.activation_bytes + self.cache_bytes
 
     @property
     def account(self) -> str:
         return (
             f"{self.name} needs {readable(self.weights_bytes)} of weights"
-            f" + {readable(self.activation_bytes)} of activations"
+            f" + {readable(self.activation_bytes)} of activations + {readable(self.cache_bytes)} of keys and values"
         )
 
 
@@ -62,8 +63,8 @@ class Plan:
 
 
 def make_plan(wishes: Sequence[Wish], devices: Sequence[Device], max_batch_positions: int | None = None) -> Plan:
-    """Place every model with room for one packed forward of `max_batch_positions`; models that share a device all at
-    once, since each has a worker of its own.
+    """Place every model with room for one packed forward of `max_batch_positions` and for keeping their keys and
+    values; models that share a device all at once, since each has a worker of its own.
     """
     num_positions = max_batch_positions or PLANNED_POSITIONS
     placements, problems = [], []
@@ -74,7 +75,8 @@ def make_plan(wishes: Sequence[Wish], devices: Sequence[Device], max_batch_posit
             problems.append(f"{wish.name}: {error}")
             continue
         activations = activation_bytes(wish.footprint, num_positions, device.name)
-        placements.append(Placement(wish.name, device, wish.dtype, wish.footprint.weights_bytes, activations))
+        kept = num_positions * wish.footprint.cache_bytes
+        placements.append(Placement(wish.name, device, wish.dtype, wish.footprint.weights_bytes, activations, kept))
     for device in devices:
         problems += _shortfall(device, [placement for placement in placements if placement.device == device])
     return Plan(num_positions, tuple(placements), tuple(problems))

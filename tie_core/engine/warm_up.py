@@ -30,9 +30,9 @@ LONG_SHARE: Final = 8
 """Lanes are compared over several runs of trials up to so many times as long."""
 PAYING_THREADS: Final = 1.8
 """Twice the threads inside every product must make a forward so many times as fast: lanes waste less of them."""
-PAYING_LANES: Final = 1.05
-"""Twice the lanes must make a forward of several canvases so many times as fast. Little: a lane that has nothing to do
-takes no CPU time, and a start on a busy machine should not decide against lanes for good."""
+PAYING_LANES: Final = 0.8
+"""Twice the lanes may even make a forward of several canvases a little slower: a lane that has nothing to do takes no
+CPU time, and what other jobs do to the cores at a start should not decide against lanes for good."""
 MOST_THREADS: Final = 16
 """As far as rows were seen to be the same bits in any batch (`tie_core/models/invariance.py`)."""
 
@@ -118,9 +118,12 @@ def most_that_pay(most: int, paying_speedup: float, seconds_with: Callable[[int]
 
 
 def _most_positions(member: Member, position_bytes: int, allowance: Allowance) -> int:
-    """What the memory holds beside the logits, within the limit; one canvas is always tried."""
-    of_logits = activation_bytes(member.model.footprint, 0, str(member.model.device))
-    held = (allowance.memory_bytes - of_logits) // position_bytes
+    """What the memory holds beside the logits, and keeps the keys and values of, within the limit; one canvas is always
+    tried.
+    """
+    footprint = member.model.footprint
+    of_logits = activation_bytes(footprint, 0, str(member.model.device))
+    held = (allowance.memory_bytes - of_logits) // (position_bytes + footprint.cache_bytes)
     limit = allowance.max_positions
     return max(1, held if limit is None else min(held, limit))
 

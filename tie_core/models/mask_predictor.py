@@ -21,6 +21,7 @@ from tie_core.models.footprint import footprint_of
 from tie_core.models.invariance import num_filler_rows
 from tie_core.models.key_values import KeyValues
 from tie_core.models.lanes import Lanes, shared_out
+from tie_core.models.last_layer import read_at_rows
 from tie_core.models.token_ids import TokenIds
 
 
@@ -58,6 +59,7 @@ class MaskPredictor:
         self.lanes = Lanes()
         self._last_packings: tuple[object, Tensor, list[Packing]] | None = None
         attention = self._decoder.layers[0].self_attn
+        read_at_rows(self._decoder)
         num_heads = attention.k_proj.out_features // attention.head_dim
         self.key_values = KeyValues(
             model.config.num_hidden_layers, num_heads, attention.head_dim, self.dtype, self.device
@@ -115,8 +117,11 @@ class MaskPredictor:
         position_ids, packings = self._packings(tuple(lengths))
         if self.logits_are_shifted:
             positions = positions - (position_ids[positions] > 0).long()
-        states = self.lanes.map(lambda packing: self._packed(ids[packing.inside], packing), packings)
-        return torch.cat(states)[self.upload(positions)]
+        read = _dealt(positions, [packing.inside for packing in packings])
+        states = self.lanes.map(
+            lambda part: self._packed(ids[part[0].inside], *part), [*zip(packings, read.rows, strict=True)]
+        )
+        return self._in_order(states, read)
 
     @torch.inference_mode()
     def hidden_in_windows(
@@ -129,30 +134,42 @@ class MaskPredictor:
         """
         sizes = [len(window) for window in windows]
 
-        def read(part: slice) -> Tensor:
-            inside = slice(sum(sizes[: part.start]), sum(sizes[: part.stop]))
+        parts = shared_out(sizes, self.lanes.count)
+        insides = [slice(sum(sizes[: part.start]), sum(sizes[: part.stop])) for part in parts]
+        read = _dealt(rows, insides)
+
+        def packed(lane: int) -> Tensor:
+            part = parts[lane]
             position_ids = torch.cat([*windows[part]])  # [n]
             starts = torch.tensor([place.start for place in places[part]])
             written = starts.repeat_interleave(torch.tensor(sizes[part])) + position_ids
             cache = self.key_values.at(self.upload(written))
-            packing = self._packing(inside, position_ids, _in_places(sizes[part], places[part]))
-            return self._packed(ids[inside], packing, past_key_values=cache)
+            packing = self._packing(insides[lane], position_ids, _in_places(sizes[part], places[part]))
+            return self._packed(ids[packing.inside], packing, read.rows[lane], past_key_values=cache)
 
-        return torch.cat(self.lanes.map(read, shared_out(sizes, self.lanes.count)))[self.upload(rows)]
+        return self._in_order(self.lanes.map(packed, range(len(parts))), read)
 
-    def _packed(self, ids: Tensor, packing: Packing, **cache: Any) -> Tensor:
-        """Hidden states `[N, W]` of packed `ids [N]`; the filler's tokens are 0, a valid id."""
+    def _in_order(self, states: Sequence[Tensor], read: "Dealt") -> Tensor:
+        return torch.cat([*states])[self.upload(read.places)] if len(states) > 1 else states[0]
+
+    def _packed(self, ids: Tensor, packing: Packing, rows: Tensor, **cache: Any) -> Tensor:
+        """Hidden states `[K, W]` at `rows [K]` of packed `ids [N]`. Filler is token 0 and row 0, which are valid."""
         return cast(
             Tensor,
             self._decoder(
-                input_ids=pad(self.upload(ids), (0, num_filler_rows(len(ids), self.device, self.dtype)))[None],
+                input_ids=self.upload(self._filled(ids))[None],
+                rows=self.upload(self._filled(rows)),
                 position_ids=packing.position_ids,
                 segments=packing.segments,
                 bounds=packing.bounds,
                 use_cache=False,
                 **cache,
-            ).last_hidden_state[0, : len(ids)],
+            ).last_hidden_state[0, : len(rows)],
         )
+
+    def _filled(self, ids: Tensor) -> Tensor:
+        """As many as a product's rows must be."""
+        return pad(ids, (0, num_filler_rows(len(ids), self.device, self.dtype)))
 
     def _packings(self, lengths: tuple[int, ...]) -> tuple[Tensor, list[Packing]]:
         """Position ids `[N]`, on the host, and how each lane reads its canvases, which are read whole.
@@ -171,7 +188,7 @@ class MaskPredictor:
         return self._last_packings[1:]
 
     def _packing(self, inside: slice, position_ids: Tensor, segments: Sequence[Segment]) -> Packing:
-        uploaded = self.upload(pad(position_ids, (0, num_filler_rows(len(position_ids), self.device, self.dtype))))
+        uploaded = self.upload(self._filled(position_ids))
         bounds = None
         if takes_variable_lengths(self.device, self.dtype):
             on_host = bounds_of(segments, torch.device("cpu"))
@@ -183,6 +200,25 @@ class MaskPredictor:
         if self.device.type != "cuda" or tensor.device.type == "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """Rows to read, dealt to the lanes whose positions they are among."""
+
+    rows: Sequence[Tensor]  # of each lane, counted from where it starts
+    places: Tensor  # [K] long: where each row is in those of all lanes
+
+
+def _dealt(rows: Tensor, insides: Sequence[slice]) -> Dealt:
+    """`rows [K]`, in any order; `insides` are the lanes' positions, one after the other."""
+    if len(insides) == 1:
+        return Dealt((rows,), torch.arange(len(rows)))
+    starts = torch.tensor([inside.start for inside in insides])
+    lane_of = torch.bucketize(rows, starts, right=True) - 1
+    order = lane_of.argsort(stable=True)
+    counts = lane_of.bincount(minlength=len(insides)).tolist()
+    return Dealt(torch.split((rows - starts[lane_of])[order], counts), order.argsort())
 
 
 def _in_places(sizes: Sequence[int], places: Sequence[range]) -> tuple[Segment, ...]:

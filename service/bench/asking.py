@@ -31,13 +31,21 @@ def ask_engine(loaded: Loaded, ensemble: Ensemble, options: Mapping[str, Any], m
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Completed | Failed] = loop.create_future()
 
+        def end(event: Completed | Failed) -> None:
+            if not ended.done():  # it is, where another request's failure ended the run
+                ended.set_result(event)
+
         def listen(event: Event) -> None:
             if isinstance(event, Completed | Failed):
-                loop.call_soon_threadsafe(ended.set_result, event)
+                loop.call_soon_threadsafe(end, event)
 
         request = ensemble.request(messages=_message(prompt), models=models, **options)
         loaded.engine.submit(request, listen)
-        event = await ended
+        try:
+            event = await ended
+        except asyncio.CancelledError:
+            loaded.engine.cancel(request.id)
+            raise
         if isinstance(event, Failed):
             raise event.error
         return event_data(event)

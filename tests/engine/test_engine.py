@@ -26,7 +26,6 @@ from tie_core.errors import (
 )
 from tie_core.events import Completed, Created, Failed, RoundEnded, Started, StepTaken
 from tie_core.member import Member
-from tie_core.models.key_values import GROWTH
 
 SHAPE = {"gen_length": 24, "answer": 6, "block_size": 4, "interval": 4}
 LONG = {**SHAPE, "gen_length": 120}
@@ -299,48 +298,6 @@ def test_sets_and_unsets_rebuild_the_leaders_text(ensemble):
                 del shown[position]
             shown |= {position: text for position, text, _ in event.set}
             assert len(shown) == canvas.reasoning + canvas.answer - event.masked_left
-
-
-def test_cancelling_frees_the_rows_within_a_step(ensemble):
-    request = ensemble.request(**{**question(), **LONG})
-    listening = Listening()
-    started = threading.Event()
-
-    def listener(event):
-        listening(event)
-        if isinstance(event, RoundEnded):
-            started.set()
-
-    with running_engine(ensemble.members) as engine:
-        engine.submit(request, listener)
-        assert started.wait(30)
-        engine.cancel(request.id)
-        events = listening.wait()
-        assert becomes_idle(engine)
-        assert (engine.num_rows, engine.num_running, engine.num_waiting) == (0, 0, 0)
-    assert isinstance(events[-1].error, CancelledError)
-
-
-def test_a_cancelled_request_keeps_no_keys_and_values(ensemble):
-    request = ensemble.request(**{**question(), **LONG, "interval": 120, "cache": "window", "detail": "step"})
-    listening, started = Listening(), threading.Event()
-
-    def listener(event):
-        listening(event)
-        if isinstance(event, StepTaken):
-            started.set()
-
-    with running_engine(ensemble.members) as engine:
-        engine.submit(request, listener)
-        assert started.wait(30)
-        engine.cancel(request.id)
-        listening.wait()
-        assert becomes_idle(engine)
-        for member in ensemble.members:
-            pool = member.model.key_values
-            place = pool.reserve(GROWTH)
-            assert place == range(GROWTH)  # from its start: nobody holds any of it
-            pool.release(place)
 
 
 def test_cancelling_twice_or_after_the_end_does_nothing(ensemble):

@@ -3,10 +3,13 @@
 import threading
 
 import pytest
+import torch
 
 from tests.engine.cramped import Cramped, cramped
 from tests.members import tiny
 from tests.running import run_together, running_engine
+from tie_core.engine.backlog import Row
+from tie_core.engine.batch import Batch
 from tie_core.engine.observer import Observer
 from tie_core.ensemble import Ensemble
 from tie_core.errors import OutOfMemoryError, PlacementError
@@ -106,3 +109,38 @@ def test_an_engine_whose_device_holds_no_forward_does_not_start() -> None:
         pass
 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tie-")]
+
+
+def test_rows_whose_ids_do_not_fit_are_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, begin = Counting(), Batch.__init__
+
+    def crowded(batch: Batch, rows: list[Row], member: Cramped) -> None:
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        begin(batch, rows, member)
+
+    monkeypatch.setattr(Batch, "__init__", crowded)
+    requests = questions(8)
+
+    _, ends = together(requests, made, num_positions=10_000)
+
+    assert [(end.text, end.tie) for end in ends] == [(result.text, result.tie) for result in map(alone, requests)]
+    assert made.failed
+
+
+def test_windows_that_nothing_has_room_for_are_read_whole() -> None:
+    requests = [{**request, "cache": "window", "gen_length": 40, "interval": 40} for request in questions(6)]
+    member = tiny("llada-tiny")
+    ensemble = Ensemble("tiny", [member])
+    with running_engine([member]) as engine:
+        engine._workers[member.name]._most_kept = 150  # two canvases
+        told = run_together(engine, [ensemble.request(**request) for request in requests])
+    ends = [events[-1] for events in told]
+
+    exact = [alone({**request, "cache": "off"}) for request in requests]
+    assert all(isinstance(end, Completed) for end in ends)
+    approximate = [bool(end.tie.approximations) for end in ends]
+    assert any(approximate)
+    assert not all(approximate)
+    for end, plain, is_approximate in zip(ends, exact, approximate, strict=True):
+        assert is_approximate or (end.text, end.tie) == (plain.text, plain.tie)

@@ -3,10 +3,12 @@
 import gc
 from itertools import pairwise
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tie_core.models import key_values
 from tie_core.models.key_values import GROWTH, CanvasCache, KeyValues
 
 LAYERS, HEADS, DIM = 2, 2, 4
@@ -76,3 +78,54 @@ def test_a_cache_that_nobody_holds_gives_its_place_back():
     del kept
     gc.collect()
     assert pool.reserve(30) == range(30)
+
+
+def test_a_pool_that_could_not_grow_is_what_it_was(monkeypatch):
+    pool = new_pool()
+    first = pool.reserve(600)
+    write(pool, first, 1.0)
+    whole, calls = key_values.pad, []
+
+    def fail_later(states, by):
+        calls.append(by)
+        if len(calls) % 4 == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(states, by)
+
+    monkeypatch.setattr(key_values, "pad", fail_later)
+    for _ in range(5):
+        with pytest.raises(torch.OutOfMemoryError):
+            pool.reserve(5_000)
+    monkeypatch.undo()
+
+    assert pool.num_positions == GROWTH
+    assert pool.reserve(GROWTH - 600) == range(600, GROWTH)  # the free tail is still there
+    for keys, values in kept(pool, first):
+        assert (keys == 1.0).all()
+        assert (values == 1.5).all()
+    later = pool.reserve(3_000)
+    write(pool, later, 2.0)
+    assert later == range(GROWTH, GROWTH + 3_000)
+    for place in (first, range(600, GROWTH), later):
+        pool.release(place)
+    pool.take_back()
+    assert pool.num_positions == 0
+
+
+def test_a_pool_grows_by_half_of_itself():
+    pool, sizes = new_pool(), set()
+    for _ in range(100):
+        pool.reserve(300)
+        sizes.add(pool.num_positions)
+    assert len(sizes) < 12
+
+
+def test_no_more_is_promised_than_there_is_room_for_and_promises_come_back():
+    pool = new_pool()
+    first, second, third = CanvasCache(), CanvasCache(), CanvasCache()
+    assert first.is_promised(pool, 60, 100)
+    assert not second.is_promised(pool, 41, 100)
+    assert second.is_promised(pool, 40, 100)
+    del first
+    gc.collect()
+    assert third.is_promised(pool, 60, 100)

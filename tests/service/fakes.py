@@ -20,6 +20,7 @@ from tests.vocabularies import load as load_vocabulary
 from tie_core.engine.observer import Observer
 from tie_core.member import Member, Pack
 from tie_core.models.footprint import Footprint
+from tie_core.models.key_values import KeyValues
 from tie_core.models.lanes import Lanes
 from tie_core.prediction import Columns
 from tie_core.vocabulary import Vocabulary
@@ -91,6 +92,7 @@ def scripted_member(name: str, faults: Faults) -> ScriptedMember:
         logits_are_shifted=False,
         vocab_rows=400,
         upload=lambda tensor: tensor,
+        key_values=KeyValues(1, 1, 1, torch.float32, torch.device("cpu")),
         footprint=Footprint(weights_bytes=1_000, position_bytes=100, cache_bytes=10, vocab_rows=400),
     )
     return ScriptedMember(name, model, vocabulary, faults)

@@ -57,7 +57,7 @@ class Reader:
         except Exception as error:  # whatever a model raises must not reach the other requests
             raised = MemberError.in_forward(self._member.name, error)
         if raised is None:
-            self._note_out_of_memory(num_positions)
+            self.note_out_of_memory(num_positions)
         if last - first == 1:
             errors[first] = raised or OutOfMemoryError.of_canvas(self._member.name, self._device, num_positions)
             watched = batch.watched(first, last)
@@ -66,8 +66,10 @@ class Reader:
         parts = [self._read(batch, start, stop, errors) for start, stop in pairwise(edges)]
         return Columns.joined(parts)
 
-    def _note_out_of_memory(self, num_positions: int) -> None:
+    def note_out_of_memory(self, num_positions: int) -> None:
+        """So many positions were too many."""
         self._budget.shrink(num_positions)
+        self._member.model.key_values.take_back()
         give_memory_back(self._device)
         with suppress(Exception):  # whoever measures may fail; the model's thread may not
             self._observer.on_out_of_memory(self._member.name, num_positions)

@@ -61,6 +61,7 @@ class WarmUp:
     costs: Costs
     position_bytes: int
     max_positions: int
+    max_kept_positions: int  # whose keys and values the memory holds beside a forward
     seconds: float
 
     def budget(self, tick_seconds: float) -> Budget:
@@ -77,7 +78,7 @@ class Trial:
 
 def warm_up(member: Member, allowance: Allowance) -> WarmUp:
     """Try the member out. Leaves its lanes open, and the thread count set that pays, for this thread and for those that
-    use torch later.
+    use torch later. One canvas is always tried, whatever the memory.
 
     Raises PlacementError if not even the smallest forward fits the memory.
     """
@@ -99,8 +100,9 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
             f"{member.name} has no memory left for activations on {member.model.device}: use a smaller dtype, "
             "another device, or fewer models on this one"
         ) from None
-    max_positions = _most_positions(member, position_bytes, allowance)
-    return WarmUp(num_threads, num_lanes, costs, position_bytes, max_positions, time.perf_counter() - started)
+    held = _positions_held(member, position_bytes, allowance.memory_bytes)
+    max_positions = max(1, held if allowance.max_positions is None else min(held, allowance.max_positions))
+    return WarmUp(num_threads, num_lanes, costs, position_bytes, max_positions, held, time.perf_counter() - started)
 
 
 def most_that_pay(most: int, paying_speedup: float, seconds_with: Callable[[int], float]) -> int:
@@ -117,15 +119,11 @@ def most_that_pay(most: int, paying_speedup: float, seconds_with: Callable[[int]
     return number
 
 
-def _most_positions(member: Member, position_bytes: int, allowance: Allowance) -> int:
-    """What the memory holds beside the logits, and keeps the keys and values of, within the limit; one canvas is always
-    tried.
-    """
+def _positions_held(member: Member, position_bytes: int, memory_bytes: int) -> int:
+    """How many positions the memory holds in one forward, and again as kept keys and values, beside the logits."""
     footprint = member.model.footprint
     of_logits = activation_bytes(footprint, 0, str(member.model.device))
-    held = (allowance.memory_bytes - of_logits) // (position_bytes + footprint.cache_bytes)
-    limit = allowance.max_positions
-    return max(1, held if limit is None else min(held, limit))
+    return max(0, memory_bytes - of_logits) // (position_bytes + footprint.cache_bytes)
 
 
 class Laboratory:

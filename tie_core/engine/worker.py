@@ -23,7 +23,7 @@ from tie_core.engine.observer import Observer, Tick
 from tie_core.engine.reading import Reader
 from tie_core.engine.row_state import Ints, state_of
 from tie_core.engine.warm_up import Allowance, WarmUp, warm_up
-from tie_core.errors import MemberError, TieError
+from tie_core.errors import MemberError, OutOfMemoryError, TieError
 from tie_core.member import Member
 from tie_core.request import Request
 from tie_core.tie import Decode, Probe
@@ -60,6 +60,8 @@ class Worker:
         self.member = member
         self.last_beat = time.monotonic()
         self._device = torch.device(member.model.device)
+        self._pool = member.model.key_values
+        self._most_kept = 0  # positions in it
         self._allowance = allowance
         self._observer = observer
         self._deliver = deliver
@@ -95,6 +97,8 @@ class Worker:
 
     def _begin(self, request: Request, index: int, work: Decode | Probe) -> Row | None:
         job = make_job(work, request.options)
+        if job.cache is not None and not job.cache.kept.is_promised(self._pool, len(job.canvas.ids), self._most_kept):
+            job.cache = None  # no room to keep anything: read the canvas whole
         step = job.begin()
         if step is not None and request.wants_steps:
             self._deliver(StepDone(request.id, work.member, step))
@@ -128,6 +132,7 @@ class Worker:
         try:
             with own_stream(self._device):
                 warmed = warm_up(self.member, self._allowance)
+                self._most_kept = warmed.max_kept_positions
                 self._warmed.set_result(warmed)
                 self._serve(warmed.budget(self._allowance.tick_seconds))
         except BaseException as error:
@@ -139,9 +144,8 @@ class Worker:
         reader = Reader(self.member, budget, self._observer)
         while self._wait_for_rows():
             try:
-                if not self._goes_on(budget):
-                    self._regroup(budget)
-                self._tick(reader)
+                if self._goes_on(budget) or self._regroup(budget, reader):
+                    self._tick(reader)
             except Exception as error:  # a bug: it must not end the worker
                 self._fail_all(self._told_as(error))
 
@@ -152,6 +156,7 @@ class Worker:
                 self._keep([row for row in self._running if row.request_id not in self._cancelled])
                 self._cancelled.clear()
             while not (self._backlog or self._running or self._is_closed):
+                self._pool.take_back()
                 self.last_beat = time.monotonic()
                 self._changed.wait(timeout=0.5)
             return not self._is_closed
@@ -168,14 +173,27 @@ class Worker:
             return False
         return len(batch.rows) == 1 or budget.has_room_for(batch.load)
 
-    def _regroup(self, budget: Budget) -> None:
-        """Take as many rows as fit the budget, one at least: this is where rows join and leave."""
+    def _regroup(self, budget: Budget, reader: Reader) -> bool:
+        """Take as many rows as fit the budget: this is where they join and leave. Whether there are any."""
         if self._batch is not None:
             self._batch.park()
+            self._batch = None
         with self._changed:
-            self._backlog.put_back(self._running)
+            self._backlog.put_back([row for row in self._running if row.request_id not in self._cancelled])
+            self._cancelled.clear()
             self._running = self._backlog.take(budget)
-        self._batch = Batch(self._running, self.member)
+        try:
+            self._batch = Batch(self._running, self.member) if self._running else None
+        except torch.OutOfMemoryError:
+            self._shrink(reader)
+        return self._batch is not None
+
+    def _shrink(self, reader: Reader) -> None:
+        """Not even the ids of these rows fit beside the rest: fewer of them next time; only a lone row fails."""
+        num_positions = sum(row.load.num_positions for row in self._running)
+        reader.note_out_of_memory(num_positions)
+        if len(self._running) == 1:
+            self._fail_all(OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions))
 
     def _tick(self, reader: Reader) -> None:
         """One step of every row, by one forward. What goes wrong in one row ends that row's request alone."""

@@ -161,8 +161,8 @@ this page; it is not edited by hand. How the policies and approximations work is
 In brackets: 95 % intervals, Wilson's for a share, normal ones for paired differences over the same items. p is
 McNemar's exact two-sided test, without a correction for the number of rows. Forwards are means over requests, of both
 members together, those to score included. "Approximated" is the share of requests in which `early_commit` or `fill_end`
-committed something; "halves within" means at most half of the exact way's forwards, at an accuracy not below its
-interval.
+committed something, or a step read a window; "halves within" means at most half of the exact way's forwards, at an
+accuracy not below its interval.
 """
 
 LIMITS: Final = """\

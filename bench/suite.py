@@ -29,6 +29,7 @@ from tie_core.zoo.task import VALIDATION_SEED, grade, make_items
 Samples = dict[str, list[Sample]]
 FOUR: Final = ("first", "second", "third", "fourth")
 ARRIVAL_SECONDS: Final = 0.25
+LONE_TURNS: Final = 4  # shorter ones where requests come one by one: the machine drifts, and the target is close
 LIVEZ_SECONDS: Final = 0.02  # between two probes
 SCRAPE_SECONDS: Final = 0.05
 
@@ -86,7 +87,11 @@ class Bench:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')}    {words}\n")
 
     def alternate(self, sides: Mapping[str, Side], repeats: int | None = None) -> Samples:
-        return alternate(sides, repeats or self.repeats or self.scale.repeats, self.report)
+        return alternate(sides, repeats or self.num_repeats, self.report)
+
+    @property
+    def num_repeats(self) -> int:
+        return self.repeats or self.scale.repeats
 
     def prompts(self, num: int) -> tuple[str, ...]:
         return mixed_prompts(num, longest=self.scale.longest_words)
@@ -122,7 +127,8 @@ def concurrency(bench: Bench) -> Samples:
     scale = bench.scale
     with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
         for level in scale.levels:
-            num = min(scale.most_requests, max(scale.least_requests, 4 * level))
+            num_turns = LONE_TURNS if level == 1 else 1
+            num = min(scale.most_requests, max(scale.least_requests // num_turns, 4 * level))
             workload = bench.plain(max(num, level))
             sides: dict[str, Side] = {
                 f"served {level}": partial(served_pass, server, workload, Sending(at_once=level)),
@@ -130,7 +136,7 @@ def concurrency(bench: Bench) -> Samples:
             }
             if level in (1, 8):
                 sides[f"raw canvas {level}"] = partial(raw_pass, raw, workload, level, "canvas")
-            samples |= bench.alternate(sides)
+            samples |= bench.alternate(sides, num_turns * bench.num_repeats)
     return samples
 
 

@@ -107,7 +107,7 @@ def tables(diagnosis: Diagnosis) -> list[Table | Text]:
     return [
         _devices_table(diagnosis.devices),
         _plan_table(diagnosis),
-        _relays_table(diagnosis.relays),
+        _relays_table(diagnosis.relays) if diagnosis.relays else Text("no ensemble of two known members: no relays"),
         Text(
             f"{os.cpu_count()} cores; torch uses {torch.get_num_threads()} threads, at most {diagnosis.most_threads}"
             " for each model on the CPU (how many pay is measured at the start and logged)"

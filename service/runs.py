@@ -21,6 +21,7 @@ from service.schemas import GenerateBody, parse_generate
 from service.settings import Settings
 from tie_core.canvas import Canvas
 from tie_core.errors import EngineClosedError, OverloadedError
+from tie_core.options import check_effect
 from tie_core.request import Request
 
 NUM_TOKENISERS: Final = 2
@@ -118,7 +119,8 @@ class Runs:
         ensemble = self._loaded.ensembles.get(body.ensemble or self._settings.default_ensemble.name)
         if ensemble is None:
             known = ", ".join(self._loaded.ensembles)
-            raise ApiError(404, "model_not_found", f"ensemble is one of {known}", param="ensemble")
+            message = f"ensemble is one of {known}; a lone member is asked by its name in `models`"
+            raise ApiError(404, "model_not_found", message, param="ensemble")
         transport = _transport(body, accept)
         request = ensemble.request(
             prompt=body.prompt,
@@ -126,8 +128,9 @@ class Runs:
             models=body.models,
             request_id=request_id,
             detail=(body.events or "round") if transport != "json" else "round",
-            **body.options(),
+            **(asked := body.options()),
         )
+        check_effect(asked, request.options)
         return Prepared(request, transport)
 
     def _check_prompt(self, body: GenerateBody) -> None:
@@ -175,7 +178,9 @@ class Runs:
 
 
 def _transport(body: GenerateBody, accept: str) -> Transport:
-    """The Accept header decides where it names an event stream; else the body's `stream`."""
+    """`stream: false` is an answer in one piece; else the Accept header decides where it names an event stream."""
+    if body.stream is False:
+        return "json"
     if "application/x-ndjson" in accept:
         return "ndjson"
     return "sse" if "text/event-stream" in accept or body.stream else "json"

@@ -201,7 +201,7 @@ def load_settings(config: Path | None = None, **server: Any) -> Settings:
     try:
         return Settings(**_merged(layers))
     except ValidationError as error:
-        raise SettingsError("\n".join(_describe(detail) for detail in error.errors(include_url=False))) from None
+        raise SettingsError("; ".join(_describe(detail) for detail in error.errors(include_url=False))) from None
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

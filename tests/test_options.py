@@ -3,7 +3,7 @@
 import pytest
 
 from tie_core.errors import OptionsError
-from tie_core.options import PRESETS, TieOptions, resolve_options
+from tie_core.options import PRESETS, TieOptions, check_effect, resolve_options
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,17 @@ def test_best_model_needs_a_name():
 def test_options_are_frozen():
     with pytest.raises(AttributeError):
         TieOptions(gen_length=8, answer=2).k = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "name", ["k", "tau", "factor", "gamma", "early_commit_margin", "refresh_interval", "best_model"]
+)
+def test_what_would_have_no_effect_is_refused_with_what_it_needs(name: str) -> None:
+    options = resolve_options({"task": "math", "policy": "threshold" if name == "k" else "top_k"})
+
+    with pytest.raises(OptionsError, match=f"^{name} has no effect unless .* is .*: ask for that too$"):
+        check_effect({name: "anything"}, options)
+
+
+def test_what_has_an_effect_or_is_not_asked_for_is_fine() -> None:
+    check_effect({"tau": 0.5, "k": None, "interval": 3}, resolve_options({"policy": "threshold", "tau": 0.5}))

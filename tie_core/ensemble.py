@@ -105,9 +105,10 @@ class Ensemble:
         if models is None:
             return self.members
         by_name = {member.name: member for member in self.members}
-        is_known = all(str(name) in by_name for name in models)
-        if not is_known or not 0 < len(models) == len(set(models)):
+        if not models or not all(str(name) in by_name for name in models):
             raise UnknownModelError("models", f"models are one or more of {_names(self.members)}, each once")
+        if len(models) > len(set(models)):
+            raise OptionsError("models", "models names a member twice: name each once")
         return tuple(by_name[name] for name in models)
 
 

@@ -96,7 +96,11 @@ class TieOptions:
             reasoning, answer = self.reasoning, self.gen_length - suffix - self.reasoning
         if min(reasoning, answer) < 0 or reasoning + answer == 0:
             needed = suffix + (self.answer or 0) + (self.reasoning or 0)
-            raise OptionsError("gen_length", f"the canvas has no room: {needed} positions are taken, ask for more")
+            raise OptionsError(
+                "gen_length",
+                f"the canvas has no room: suffix and named lengths take {needed} positions, so ask for more than that"
+                " or for a shorter answer",
+            )
         if reasoning + suffix + answer > MAX_GENERATED:
             raise OptionsError("gen_length", f"a canvas has at most {MAX_GENERATED} generated positions")
         return reasoning, answer
@@ -162,6 +166,18 @@ def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
     return TieOptions(**{**named, "task": task})
 
 
+def check_effect(asked: Mapping[str, Any], options: TieOptions) -> None:
+    """Nothing that was asked for is without any effect.
+
+    Raises:
+        OptionsError: an option says how to do what is not done.
+    """
+    for name, (switch, needed) in _EFFECTIVE_WITH.items():
+        if asked.get(name) is not None and getattr(options, switch) != needed:
+            words = "true" if needed is True else needed
+            raise OptionsError(name, f"{name} has no effect unless {switch} is {words}: ask for that too")
+
+
 def _free_a_length(named: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     """Drop the length that the layer's own ones replace, so that two of the three decide.
 
@@ -203,5 +219,14 @@ def _check_type(name: str, value: object, kind: type, words: str) -> None:
         raise OptionsError(name, f"{name} is {words}")
 
 
+_EFFECTIVE_WITH: dict[str, tuple[str, object]] = {
+    "k": ("policy", "top_k"),
+    "tau": ("policy", "threshold"),
+    "factor": ("policy", "factor"),
+    "gamma": ("policy", "entropy_bound"),
+    "early_commit_margin": ("early_commit", True),
+    "refresh_interval": ("cache", "window"),
+    "best_model": ("selection", "best_model"),
+}
 _OPTIONAL = (*_LENGTHS, "scored_positions")
 _NAMES = frozenset(field.name for field in fields(TieOptions))

@@ -23,6 +23,8 @@ TILE_ROWS: Final = 256
 CPU_TILE_TOKENS: Final = 5120
 """256 x 5,120 float32 logits are 5 MiB, which the caches hold; smaller tiles cost more in calls than they save.
 Elsewhere a tile holds the whole vocabulary."""
+LANE_LOGITS: Final = 500_000
+"""A lane is worth waking for so many logits: some milliseconds of work."""
 BLOCK: Final = 64
 """The best token is looked for by value, block by block, and by index in one block: over whole rows that is dear."""
 NOTHING: Final = float("-inf")
@@ -54,6 +56,7 @@ class TiledHead:
         self._lanes = lanes or Lanes()
         self._tiles: dict[SuppressEnd, list[Tile]] = {}
         self._held_back: dict[SuppressEnd, Tensor] = {}
+        self._lane_rows = ROW_MULTIPLE * ceil(LANE_LOGITS / len(weight) / ROW_MULTIPLE)
         for suppress_end in get_args(SuppressEnd):
             held_back = end.held_back(suppress_end)
             unproposed = {*forbidden, *(held_back if suppress_end == "prediction" else ())}
@@ -67,13 +70,17 @@ class TiledHead:
         """
         filler = hidden.new_zeros(num_filler_rows(len(hidden), hidden.device, hidden.dtype), hidden.shape[1])
         rows = torch.cat([hidden, filler])
-        size = min(TILE_ROWS, ROW_MULTIPLE * ceil(len(rows) / ROW_MULTIPLE / self._lanes.count) or ROW_MULTIPLE)
+        size = min(TILE_ROWS, max(self._share(len(rows)), self._lane_rows))
 
         def read(chunk: Tensor) -> Statistics:
             return _read(chunk, self._tiles[suppress_end]).statistics(self._held_back[suppress_end])
 
         read_chunks = self._lanes.map(read, torch.split(rows, size))
         return Statistics(*(column[: len(hidden)] for column in joined(read_chunks).columns))
+
+    def _share(self, num_rows: int) -> int:
+        """Of one lane, if all take part."""
+        return ROW_MULTIPLE * ceil(num_rows / ROW_MULTIPLE / self._lanes.count)
 
 
 def most_logits(vocab_rows: int, device: torch.device) -> int:

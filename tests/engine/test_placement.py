@@ -48,6 +48,12 @@ def test_a_small_dtype_is_not_told_to_become_one() -> None:
     assert "use another device or a smaller limits" in refusal(Wish("llada", "cuda:0", "bfloat16", LARGE))
 
 
+def test_what_weights_alone_exceed_no_smaller_forward_will_fit() -> None:
+    alone = Footprint(weights_bytes=30 * 10**9, position_bytes=1, cache_bytes=1, vocab_rows=100)
+
+    assert refusal(Wish("llada", "cuda:0", "bfloat16", alone)).endswith("free: use another device")
+
+
 def test_models_that_share_a_device_must_fit_it_together() -> None:
     wishes = [Wish(name, "cuda:0", "bfloat16", SMALL) for name in ("a", "b", "c")]
 

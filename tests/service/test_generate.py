@@ -106,6 +106,8 @@ def test_sse_frames_carry_type_seq_and_data(served: Served) -> None:
         ("text/event-stream", None, "text/event-stream"),
         ("application/x-ndjson", None, "application/x-ndjson"),
         ("application/x-ndjson", True, "application/x-ndjson"),
+        ("application/x-ndjson", False, "application/json"),
+        ("text/event-stream", False, "application/json"),
     ],
 )
 def test_accept_header_and_stream_choose_the_transport(

@@ -91,10 +91,12 @@ def _shortfall(device: Device, placements: Sequence[Placement]) -> list[str]:
     if sum(placement.needed_bytes for placement in placements) <= device.free_bytes:
         return []
     accounts = " and ".join(placement.account for placement in placements)
-    ways = ["another device", "a smaller limits.max_batch_positions"]
+    ways = ["another device"]
+    if sum(placement.weights_bytes for placement in placements) < device.free_bytes:
+        ways.append("a smaller limits.max_batch_positions")
     if any(placement.dtype == "float32" for placement in placements):
         ways.insert(0, "dtype bfloat16")
-    remedies = f"{', '.join(ways[:-1])} or {ways[-1]}"
+    remedies = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
     return [f"{accounts} on {device.name}, which has {readable(device.free_bytes)} free: use {remedies}"]
 
 

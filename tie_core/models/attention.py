@@ -115,28 +115,31 @@ def attend(
             query, _repeated(key, num_groups), _repeated(value, num_groups), attn_mask=attention_mask, scale=scaling
         )
         return attended.transpose(1, 2).contiguous(), None
-    packed = torch.zeros_like(query.transpose(1, 2))  # [1, N, H, D]
+    num_queries = segments[-1].first_query + segments[-1].count * segments[-1].num_queries
     if bounds is not None:
-        num_queries = segments[-1].first_query + segments[-1].count * segments[-1].num_queries
-        packed[0, :num_queries] = _varied(query[:, :, :num_queries], key, value, bounds, scaling)
-        return packed, None
-    for part in segments:
-        attended = scaled_dot_product_attention(
-            _canvases(query, part.first_query, part.count, part.num_queries),
-            _repeated(_canvases(key, part.first_key, part.count, part.num_keys), num_groups),
-            _repeated(_canvases(value, part.first_key, part.count, part.num_keys), num_groups),
-            scale=scaling,
-        )  # [count, H, num_queries, D]
-        end = part.first_query + part.count * part.num_queries
-        packed[0, part.first_query : end] = attended.transpose(1, 2).flatten(0, 1)
-    return packed, None
+        rows = [_varied(query[:, :, :num_queries], key, value, bounds, scaling)]
+    else:
+        rows = [_attended(query, key, value, part, num_groups, scaling) for part in segments]
+    if num_filler := query.shape[2] - num_queries:
+        rows.append(rows[0].new_zeros(num_filler, *rows[0].shape[1:]))
+    return (torch.cat(rows) if len(rows) > 1 else rows[0])[None], None
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, part: Segment, num_groups: int, scaling: float) -> Tensor:
+    """`[count x num_queries, H, D]`."""
+    attended = scaled_dot_product_attention(
+        _canvases(query, part.first_query, part.count, part.num_queries),
+        _repeated(_canvases(key, part.first_key, part.count, part.num_keys), num_groups),
+        _repeated(_canvases(value, part.first_key, part.count, part.num_keys), num_groups),
+        scale=scaling,
+    )  # [count, H, num_queries, D]
+    return attended.transpose(1, 2).flatten(0, 1)
 
 
 def _canvases(states: Tensor, first: int, count: int, length: int) -> Tensor:
     """`count` canvases of a packed `[1, H, N, D]` as a batch `[count, H, length, D]`."""
-    _, num_heads, _, width = states.shape
-    run = states[0, :, first : first + count * length]
-    return run.reshape(num_heads, count, length, width).transpose(0, 1)
+    run = states[:, :, first : first + count * length]
+    return run if count == 1 else run.unflatten(2, (count, length))[0].transpose(0, 1)
 
 
 def _varied(query: Tensor, key: Tensor, value: Tensor, bounds: Bounds, scaling: float) -> Tensor:

@@ -59,10 +59,15 @@ def test_a_request_may_take_some_of_the_members(ensemble):
     assert [member.name for member in ensemble.request(prompt="a", models=["dream-tiny"]).members] == ["dream-tiny"]
 
 
-@pytest.mark.parametrize("models", [[], ["gpt"], ["llada-tiny", "llada-tiny"]])
+@pytest.mark.parametrize("models", [[], ["gpt"], ["llada-tiny", "gpt"]])
 def test_members_that_are_not_there_are_refused(ensemble, models):
     with pytest.raises(UnknownModelError, match="llada-tiny, dream-tiny"):
         ensemble.request(prompt="a", models=models)
+
+
+def test_a_member_that_is_named_twice_is_refused(ensemble):
+    with pytest.raises(OptionsError, match="twice"):
+        ensemble.request(prompt="a", models=["llada-tiny", "llada-tiny"])
 
 
 def test_a_prompt_that_leaves_no_room_says_by_how_much(ensemble):

@@ -39,7 +39,7 @@ def test_a_length_alone_replaces_what_a_full_set_of_lengths_said():
 
 
 def test_a_canvas_without_room_is_refused_with_the_length_to_ask_for():
-    with pytest.raises(OptionsError, match="18 positions are taken"):
+    with pytest.raises(OptionsError, match="take 18 positions"):
         resolve_options({"gen_length": 10, "answer": 16}).region_lengths(2)
     with pytest.raises(OptionsError, match="ask for more"):
         resolve_options({"reasoning": 0, "answer": 0}).region_lengths(2)

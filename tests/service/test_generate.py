@@ -128,9 +128,7 @@ def test_options_reach_the_core_and_come_back_resolved(served: Served) -> None:
         "tie": {"interval": 4, "score": "margin", "cross_model": False, "selection": "most_selected"},
         "unmasking": {
             "policy": "factor",
-            "tau": 0.7,
             "factor": 0.8,
-            "gamma": 0.3,
             "suppress_end": True,
             "fill_end": True,
         },
@@ -145,8 +143,8 @@ def test_options_reach_the_core_and_come_back_resolved(served: Served) -> None:
     assert (options["reasoning"], options["answer"], options["suffix"]) == (8, 6, " =")
     assert (options["scored_positions"], options["block_size"], options["interval"]) == (3, 4, 4)
     assert (options["score"], options["cross_model"], options["selection"]) == ("margin", False, "most_selected")
-    assert (options["policy"], options["tau"], options["suppress_end"]) == ("factor", 0.7, "confidence")
-    assert (options["factor"], options["gamma"], options["fill_end"]) == (0.8, 0.3, True)
+    assert (options["policy"], options["factor"], options["suppress_end"]) == ("factor", 0.8, "confidence")
+    assert options["fill_end"] is True
     assert (options["early_commit"], options["early_commit_margin"]) == (True, 0.8)
 
 

@@ -210,6 +210,7 @@ def _embedded(samples: Samples) -> str:
 LATENCIES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 SECTIONS: Final[Mapping[str, Callable[[Samples], str]]] = {
     "concurrency": _concurrency,
+    "growth": _by_number("More and more requests at once, the same ones", "at once"),
     "vocabulary": _vocabulary,
     "arrivals": _arrivals,
     "crowd": _crowd,

@@ -140,6 +140,18 @@ def concurrency(bench: Bench) -> Samples:
     return samples
 
 
+def growth(bench: Bench) -> Samples:
+    """The same requests, more and more of them at once; the levels take turns, since the machine drifts."""
+    workload = bench.plain(bench.scale.most_requests)
+    with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
+        sides: dict[str, Side] = {
+            str(level): partial(served_pass, server, workload, Sending(at_once=level))
+            for level in bench.scale.levels
+            if level > 1
+        }
+        return bench.alternate(sides)
+
+
 def vocabulary(bench: Bench) -> Samples:
     """The published vocabulary's 126,464 rows on the same body; how far memory grows while it decodes."""
     raw = bench.raw(bench.checkpoints.wide)
@@ -297,5 +309,5 @@ def embedded(bench: Bench) -> Samples:
 
 BENCHMARKS: Final[Mapping[str, Callable[[Bench], Samples]]] = {
     run.__name__: run
-    for run in (concurrency, vocabulary, arrivals, crowd, ensemble, scores, length, members, cache, embedded)
+    for run in (concurrency, growth, vocabulary, arrivals, crowd, ensemble, scores, length, members, cache, embedded)
 }

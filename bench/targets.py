@@ -75,10 +75,15 @@ def _concurrency(samples: Samples) -> Iterator[Verdict]:
         yield Verdict(target, found.words, found.middle >= THROUGHPUT)
     else:
         yield Verdict(target, NOT_MEASURED, None)
-    levels = [side for side in samples if side.startswith("served ") and 4 <= int(side.split()[1]) <= 64]
+
+
+def _growth(samples: Samples) -> Iterator[Verdict]:
+    """Level by level of one turn, since they follow each other closely there."""
+    turns = zip(*samples.values(), strict=True)
+    costs = [[cpu(sample) for sample in turn] for turn in turns]
+    spans = tuple(max(turn) / min(turn) for turn in costs if len(turn) > 1)
     target = f"CPU time a token from 4 to 64 at once: the most at most {FLAT:.2f} x the least"
-    costs = [middle(samples[side], cpu) for side in levels]
-    yield _at_most(target, FLAT, Ratio((max(costs) / min(costs),)) if len(costs) > 1 else None)
+    yield _at_most(target, FLAT, Ratio(spans) if spans else None)
 
 
 def _vocabulary(samples: Samples) -> Iterator[Verdict]:
@@ -169,6 +174,7 @@ def _embedded(samples: Samples) -> Iterator[Verdict]:
 
 JUDGES: Final[Mapping[str, Callable[[Samples], Iterator[Verdict]]]] = {
     "concurrency": _concurrency,
+    "growth": _growth,
     "vocabulary": _vocabulary,
     "arrivals": _arrivals,
     "crowd": _crowd,

@@ -41,8 +41,8 @@ def test_a_ratio_is_the_median_of_the_repetitions(served: tuple[float, ...], is_
 
 
 def test_flatness_is_judged_between_4_and_64() -> None:
-    flat = measured("concurrency", served_1=spent(9.0), served_4=spent(1.0), served_64=spent(1.1))
-    steep = measured("concurrency", served_4=spent(1.0), served_64=spent(1.2))
+    flat = measured("growth", **{"4": spent(1.0), "8": spent(1.05), "64": spent(1.1)})
+    steep = measured("growth", **{"4": spent(1.0), "64": spent(1.2)})
 
     assert verdict_on("CPU time a token from 4", flat) == ("1.10", True)
     assert verdict_on("CPU time a token from 4", steep) == ("1.20", False)

@@ -11,7 +11,6 @@ from bench.ratios import (
     cpu,
     ensemble_ratio,
     forwards_per_request,
-    middle,
     positions,
     ratio,
     scoring_ratio,

@@ -15,7 +15,7 @@ from service.loading import Loader, load
 from service.log import make_logger
 from service.settings import ServerSettings, Settings, SettingsError
 from service.state import Service
-from tie_core.engine.host_memory import share_one_arena
+from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 
 CLOSING_SECONDS: Final = 5  # after the drain, for connections that do not close themselves
 BACKLOG: Final = 2048
@@ -57,6 +57,7 @@ def serve(
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     share_one_arena()
+    bound_kernel_caches()
     log = log or make_logger()
     listener = listen(settings.server)
     server = make_server(settings, load, log)

@@ -1,11 +1,18 @@
 """Memory that this process may use: the system's, or less where a control group says so."""
 
+import os
 import platform
 from pathlib import Path
 
 import pytest
 
-from tie_core.engine.host_memory import HostMemory, host_memory, share_one_arena
+from tie_core.engine.host_memory import (
+    KEPT_KERNELS,
+    HostMemory,
+    bound_kernel_caches,
+    host_memory,
+    share_one_arena,
+)
 
 GIB = 1024**3
 
@@ -92,3 +99,14 @@ def test_this_machine_has_some() -> None:
 def test_glibc_takes_the_wish_for_one_arena() -> None:
     """What it saves is measured by `make bench`: the memory that grows over a wide vocabulary."""
     assert share_one_arena()
+
+
+def test_kernels_are_kept_within_bounds_unless_somebody_chose_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "so that it is as before in the end")
+    monkeypatch.delenv("LRU_CACHE_CAPACITY")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+
+    bound_kernel_caches()
+
+    assert os.environ["LRU_CACHE_CAPACITY"] == str(KEPT_KERNELS)
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"

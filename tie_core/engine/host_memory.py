@@ -12,6 +12,7 @@ from typing import Final
 
 M_ARENA_MAX: Final = -8
 """`mallopt`'s name for the number of arenas, from glibc's malloc.h."""
+KEPT_KERNELS: Final = 128
 
 
 def share_one_arena() -> bool:
@@ -25,6 +26,17 @@ def share_one_arena() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(M_ARENA_MAX, 1))
+
+
+def bound_kernel_caches() -> None:
+    """Let oneDNN keep this many made kernels of each kind, unless its own variables say otherwise. To be called before
+    the first forward.
+
+    In 16 bits it makes one for every number of rows that it meets, and by default keeps a thousand of them: with
+    packed canvases that is hundreds of megabytes which no forward needs again.
+    """
+    for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(variable, str(KEPT_KERNELS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tie_core.errors import UnsupportedModelError
 from tie_core.models.attention import Bounds, Segment, bounds_of, segments_of, takes_variable_lengths
 from tie_core.models.family import Family
 from tie_core.models.footprint import footprint_of
-from tie_core.models.invariance import num_filler_rows
+from tie_core.models.invariance import ROW_MULTIPLE, num_filler_rows
 from tie_core.models.key_values import KeyValues
 from tie_core.models.lanes import Lanes, shared_out
 from tie_core.models.last_layer import read_at_rows
@@ -158,7 +158,7 @@ class MaskPredictor:
             Tensor,
             self._decoder(
                 input_ids=self.upload(self._filled(ids))[None],
-                rows=self.upload(self._filled(rows)),
+                rows=self.upload(self._in_full_sixteens(rows)),
                 position_ids=packing.position_ids,
                 segments=packing.segments,
                 bounds=packing.bounds,
@@ -166,6 +166,10 @@ class MaskPredictor:
                 **cache,
             ).last_hidden_state[0, : len(rows)],
         )
+
+    def _in_full_sixteens(self, rows: Tensor) -> Tensor:
+        """A CPU's kernels in 16 bits are made for each number of rows, and kept: half a megabyte for every new one."""
+        return pad(rows, (0, -len(rows) % ROW_MULTIPLE)) if self.device.type == "cpu" else rows
 
     def _filled(self, ids: Tensor) -> Tensor:
         """As many as a product's rows must be."""

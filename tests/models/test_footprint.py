@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDERS = {name: GOLDEN / name for name in ("llada-tiny", "llada-tiny-gqa", "dream-tiny", "a2d-qwen3-tiny")}
 FOLDERS |= {name: member_path(name) for name in MEMBERS}
 DTYPES = ("float32", "bfloat16")
-SPARE = 1.1  # how much more than the allocator counts the formula may say
+SPARE = 1.15  # how much more than the allocator counts the formula may say
 
 
 def peak_bytes(forward: Callable[[], object]) -> int:
@@ -48,14 +48,14 @@ def test_the_weights_are_known_before_they_are_read(name: str, dtype: str) -> No
 def test_a_position_takes_what_the_formula_says(name: str, dtype: str, figure: Callable[[str], None]) -> None:
     model = load_model(FOLDERS[name], dtype=dtype)
 
-    def peak_of(num_positions: int) -> int:
+    def peak_of(num_positions: int, lengths: list[int]) -> int:
         ids = torch.arange(num_positions) % model.vocab_rows
-        return peak_bytes(lambda: model.predict(ids, [64] * (num_positions // 64), torch.arange(1)))
+        return peak_bytes(lambda: model.predict(ids, lengths * (num_positions // sum(lengths)), torch.arange(1)))
 
-    measured = (peak_of(2048) - peak_of(512)) / 1536
+    measured, mixed = ((peak_of(2048, lengths) - peak_of(512, lengths)) / 1536 for lengths in ([64], [48, 80]))
 
     figure(f"footprint: {name} {dtype}: {measured:,.0f} bytes a position, computed {model.footprint.position_bytes:,}")
-    assert measured <= model.footprint.position_bytes <= SPARE * measured
+    assert max(measured, mixed) <= model.footprint.position_bytes <= SPARE * measured
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

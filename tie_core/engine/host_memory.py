@@ -12,7 +12,7 @@ from typing import Final
 
 M_ARENA_MAX: Final = -8
 """`mallopt`'s name for the number of arenas, from glibc's malloc.h."""
-KEPT_KERNELS: Final = 128
+KEPT_KERNELS: Final = 24
 
 
 def share_one_arena() -> bool:

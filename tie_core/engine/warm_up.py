@@ -28,6 +28,9 @@ LONGEST_SHARE: Final = 16
 NUM_RUNS: Final = 3
 LONG_SHARE: Final = 8
 """Lanes are compared over several runs of trials up to so many times as long."""
+LARGE_SECONDS: Final = 0.1
+"""A model whose smallest forward is shorter gets one thread for each product: more would mostly wait for each other,
+and where other jobs have the cores, waiting costs many times the work."""
 PAYING_THREADS: Final = 1.8
 """Twice the threads inside every product must make a forward so many times as fast: lanes waste less of them."""
 PAYING_LANES: Final = 0.8
@@ -87,8 +90,9 @@ def warm_up(member: Member, allowance: Allowance) -> WarmUp:
     member.model.lanes.open(1, 1)
     laboratory = Laboratory(member, allowance.tick_seconds / LONGEST_SHARE, allowance.max_positions)
     try:
-        laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what the first forward allocates and looks up is no cost
-        num_threads = most_that_pay(min(allowance.max_threads, MOST_THREADS), PAYING_THREADS, laboratory.with_threads)
+        smallest = laboratory.measure(1, CANVAS_LENGTH, FEW_ROWS)  # what it allocates and looks up is no cost later
+        most_threads = min(allowance.max_threads, MOST_THREADS) if smallest.seconds > LARGE_SECONDS else 1
+        num_threads = most_that_pay(most_threads, PAYING_THREADS, laboratory.with_threads)
         torch.set_num_threads(num_threads)
         with_lanes = partial(laboratory.with_lanes, num_threads)
         num_lanes = most_that_pay(allowance.max_threads // num_threads, PAYING_LANES, with_lanes)

@@ -139,7 +139,7 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, part: Segment, num_grou
 def _canvases(states: Tensor, first: int, count: int, length: int) -> Tensor:
     """`count` canvases of a packed `[1, H, N, D]` as a batch `[count, H, length, D]`."""
     run = states[:, :, first : first + count * length]
-    return run if count == 1 else run.unflatten(2, (count, length))[0].transpose(0, 1)
+    return run if count == 1 else run[0].view(states.shape[1], count, length, -1).transpose(0, 1)
 
 
 def _varied(query: Tensor, key: Tensor, value: Tensor, bounds: Bounds, scaling: float) -> Tensor:

@@ -15,6 +15,10 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the reliability suites at their full numbers (`make soak`)")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():
         return
@@ -28,6 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Note a measured figure; all of them are printed at the end of the run."""
     return lambda words: record_property("figure", words)
+
+
+@pytest.fixture
+def numbers(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """`numbers(few, full)`: how many of something this run makes."""
+    is_full = bool(request.config.getoption("--full"))
+    return lambda few, full: full if is_full else few
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,12 +18,14 @@ from bench.page import page_with
 from bench.plots import write_plots
 from bench.server import NotReadyError
 from bench.suite import BENCHMARKS, FULL, QUICK, Bench
+from tie_core.engine.devices import bfloat16_slowdown
 from tie_core.errors import TieError
 
 DOCS = ROOT / "docs"
 PAGE = "performance.md"
 FOLDER = "performance"
 ARCHIVE = "measurements.json"
+SLOW = 2.0  # times float32's: such a CPU only emulates bfloat16
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -39,9 +41,10 @@ def main(words: Sequence[str] | None = None) -> None:
     if asked.resume:
         names = [name for name in names if name not in measured]
     torch.set_num_threads(1)  # the raw loop's; the server is a process of its own
+    dtype = asked.dtype or _dtype_of_this_machine()
     for name in [] if asked.page_only else names:
         try:
-            measured[name] = _run(name, is_quick=asked.quick, threads=asked.threads, repeats=asked.repeats)
+            measured[name] = _run(name, asked, dtype)
         except (NotReadyError, TieError) as error:
             sys.exit(f"{name}: {error}")
         measured = {known: measured[known] for known in BENCHMARKS if known in measured}
@@ -58,17 +61,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="leave out what the archive already has")
     parser.add_argument("--page-only", action="store_true", help="write page and plots from the archive again")
     parser.add_argument("--repeats", type=int, help="passes of each side (default 3)")
+    parser.add_argument(
+        "--dtype",
+        choices=("bfloat16", "float32"),
+        help="of the random checkpoints (default: bfloat16 where the CPU has products for it)",
+    )
     parser.add_argument("--threads", type=int, help="threads of the server (default: its own choice)")
     parser.add_argument("--out", type=Path, help="folder of page, plots and archive (default docs)")
     return parser
 
 
-def _run(name: str, *, is_quick: bool, threads: int | None, repeats: int | None) -> Measured:
+def _dtype_of_this_machine() -> str:
+    return "bfloat16" if bfloat16_slowdown() < SLOW else "float32"
+
+
+def _run(name: str, asked: argparse.Namespace, dtype: str) -> Measured:
     with tempfile.TemporaryDirectory(prefix="tie-bench-") as made:
         folder = Path(made)
-        checkpoints = Checkpoints(folder, is_quick)
-        bench = Bench(QUICK if is_quick else FULL, checkpoints, folder, threads, repeats)
-        told = circumstances(is_quick=is_quick, are_shared=checkpoints.are_shared, threads=threads)
+        checkpoints = Checkpoints(folder, asked.quick)
+        scale = QUICK if asked.quick else FULL
+        bench = Bench(scale, checkpoints, folder, dtype, asked.threads, asked.repeats)
+        told = circumstances(
+            is_quick=asked.quick, are_shared=checkpoints.are_shared, dtype=dtype, threads=asked.threads
+        )
         bench.report(f"{name}: {' '.join((BENCHMARKS[name].__doc__ or '').split())}")
         started = time.monotonic()
         samples = BENCHMARKS[name](bench)

@@ -30,7 +30,7 @@ class Measured:
     samples: Mapping[str, list[Sample]]
 
 
-def circumstances(*, is_quick: bool, are_shared: bool, threads: int | None) -> dict[str, str]:
+def circumstances(*, is_quick: bool, are_shared: bool, dtype: str, threads: int | None) -> dict[str, str]:
     """What a figure depends on besides the code."""
     inherited = os.environ.get("OMP_NUM_THREADS")
     return {
@@ -38,6 +38,7 @@ def circumstances(*, is_quick: bool, are_shared: bool, threads: int | None) -> d
         "load before": f"{os.getloadavg()[0]:.1f}",
         "scale": "quick" if is_quick else "full",
         "checkpoints": "of the shared folder" if are_shared else "made at random",
+        "products in": dtype,
         "threads of the server": str(threads or inherited or "its own choice"),
         "tie-server": tie_core.__version__,
         "Python": platform.python_version(),

@@ -31,7 +31,7 @@ class Model:
 
     name: str
     path: Path
-    dtype: str = "bfloat16"
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)

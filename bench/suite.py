@@ -80,6 +80,7 @@ class Bench:
     scale: Scale
     checkpoints: Checkpoints
     folder: Path
+    dtype: str = "bfloat16"
     threads: int | None = None
     repeats: int | None = None
 
@@ -106,6 +107,9 @@ class Bench:
         named = {"gen_length": self.scale.ensemble_length, "answer": 16, "suffix": "", "block_size": 16, "interval": 16}
         return Workload(self.prompts(self.scale.few), named | options, models)
 
+    def model(self, name: str, path: Path) -> Model:
+        return Model(name, path, self.dtype)
+
     @contextmanager
     def serving(self, *models: Model) -> Iterator[ServerProcess]:
         """A server that has allocated what its first forwards allocate."""
@@ -115,7 +119,7 @@ class Bench:
             yield server
 
     def raw(self, path: Path) -> RawModel:
-        raw = load_raw_model(path, torch.bfloat16)
+        raw = load_raw_model(path, getattr(torch, self.dtype))
         decode(raw, [raw.prompt_ids("warm up")], 8, 8)
         return raw
 
@@ -125,7 +129,7 @@ def concurrency(bench: Bench) -> Samples:
     samples: Samples = {}
     raw = bench.raw(bench.checkpoints.llada)
     scale = bench.scale
-    with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
+    with bench.serving(bench.model("llada", bench.checkpoints.llada)) as server:
         for level in scale.levels:
             num_turns = LONE_TURNS if level == 1 else 1
             num = min(scale.most_requests, max(scale.least_requests // num_turns, 4 * level))
@@ -143,7 +147,7 @@ def concurrency(bench: Bench) -> Samples:
 def growth(bench: Bench) -> Samples:
     """The same requests, more and more of them at once; the levels take turns, since the machine drifts."""
     workload = bench.plain(bench.scale.most_requests)
-    with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
+    with bench.serving(bench.model("llada", bench.checkpoints.llada)) as server:
         sides: dict[str, Side] = {
             str(level): partial(served_pass, server, workload, Sending(at_once=level))
             for level in bench.scale.levels
@@ -157,7 +161,7 @@ def vocabulary(bench: Bench) -> Samples:
     raw = bench.raw(bench.checkpoints.wide)
     few = bench.scale.few
     workload = bench.plain(2 * few)
-    with bench.serving(Model("wide", bench.checkpoints.wide)) as server:
+    with bench.serving(bench.model("wide", bench.checkpoints.wide)) as server:
 
         def served() -> Sample:
             idle = server.resident_bytes
@@ -171,7 +175,7 @@ def vocabulary(bench: Bench) -> Samples:
 def arrivals(bench: Bench) -> Samples:
     """Eight requests, one every 0.25 s: how many rows a forward has while all of them run."""
     workload = bench.plain(8, bench.scale.arrivals_length)
-    with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
+    with bench.serving(bench.model("llada", bench.checkpoints.llada)) as server:
         scrapes: list[tuple[float, Scrape]] = []
         started = time.perf_counter()
 
@@ -200,7 +204,7 @@ def arrivals(bench: Bench) -> Samples:
 def crowd(bench: Bench) -> Samples:
     """64 requests at once: how evenly they end, and how fast `/livez` answers meanwhile."""
     workload = bench.plain(bench.scale.crowd)
-    with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
+    with bench.serving(bench.model("llada", bench.checkpoints.llada)) as server:
         probes: list[float] = []
 
         async def watch(client: httpx.AsyncClient) -> None:
@@ -224,7 +228,7 @@ def ensemble(bench: Bench) -> Samples:
     samples: Samples = {}
     sending = Sending(at_once=bench.scale.few)
     for other, path in (("twin", bench.checkpoints.twin), ("dream", bench.checkpoints.dream)):
-        with bench.serving(Model("llada", bench.checkpoints.llada), Model(other, path)) as server:
+        with bench.serving(bench.model("llada", bench.checkpoints.llada), bench.model(other, path)) as server:
             asked = {"tie": ("llada", other), "llada alone": ("llada",), f"{other} alone": (other,)}
             sides: dict[str, Side] = {
                 f"{other}: {name}": partial(served_pass, server, bench.ensemble(models, score="tcc"), sending)
@@ -236,7 +240,7 @@ def ensemble(bench: Bench) -> Samples:
 
 def scores(bench: Bench) -> Samples:
     """What cross-model scores cost over tcc, in forwards and in CPU time."""
-    models = (Model("llada", bench.checkpoints.llada), Model("twin", bench.checkpoints.twin))
+    models = (bench.model("llada", bench.checkpoints.llada), bench.model("twin", bench.checkpoints.twin))
     names = tuple(model.name for model in models)
     with bench.serving(*models) as server:
         sides: dict[str, Side] = {
@@ -248,7 +252,7 @@ def scores(bench: Bench) -> Samples:
 
 def length(bench: Bench) -> Samples:
     """Cost by generated length, two requests at once."""
-    with bench.serving(Model("llada", bench.checkpoints.llada)) as server:
+    with bench.serving(bench.model("llada", bench.checkpoints.llada)) as server:
         sides: dict[str, Side] = {
             str(gen_length): partial(served_pass, server, bench.plain(2, gen_length), Sending(at_once=2))
             for gen_length in bench.scale.lengths
@@ -258,7 +262,7 @@ def length(bench: Bench) -> Samples:
 
 def members(bench: Bench) -> Samples:
     """Cost by the number of members: one checkpoint under up to four names, tcc."""
-    models = [Model(name, bench.checkpoints.llada) for name in FOUR]
+    models = [bench.model(name, bench.checkpoints.llada) for name in FOUR]
     with bench.serving(*models) as server:
         sides: dict[str, Side] = {
             str(num): partial(served_pass, server, bench.ensemble(FOUR[:num]), Sending(at_once=bench.scale.few))
@@ -269,7 +273,7 @@ def members(bench: Bench) -> Samples:
 
 def cache(bench: Bench) -> Samples:
     """The modes that work on random weights against the exact one: a prompt of about 128 tokens, 256 generated."""
-    models = (Model("llada", bench.checkpoints.llada), Model("twin", bench.checkpoints.twin))
+    models = (bench.model("llada", bench.checkpoints.llada), bench.model("twin", bench.checkpoints.twin))
     names = tuple(model.name for model in models)
     gen_length, answer = bench.scale.cached
     words = min(110, bench.scale.longest_words)

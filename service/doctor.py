@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import torch
 from rich.table import Table
@@ -16,9 +16,11 @@ from rich.text import Text
 from service.inventory import ModelFacts, plain_table, read_facts
 from service.loading import wish_for
 from service.settings import EnsembleSettings, ModelSettings, Settings
-from tie_core.engine.devices import Device, find_devices
+from tie_core.engine.devices import Device, bfloat16_slowdown, find_devices
 from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable
 from tie_core.errors import TieError
+
+SLOW: Final = 2.0  # times float32's: worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Diagnosis:
     relays: tuple[Relay, ...]
     most_threads: int  # of each model on the CPU; how many pay is measured at the start
     problems: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
     def data(self) -> dict[str, Any]:
         """Plain JSON types, bytes as numbers."""
@@ -56,6 +59,7 @@ class Diagnosis:
                 {"ensemble": relay.ensemble, "between": list(relay.members), "way": relay.way} for relay in self.relays
             ],
             "problems": list(self.problems),
+            "advice": list(self.advice),
         }
 
     def _model(self, wish: Wish) -> dict[str, Any]:
@@ -85,7 +89,24 @@ def diagnose(settings: Settings) -> Diagnosis:
     plan = make_plan(wishes, devices, settings.limits.max_batch_positions)
     relays = [relay for ensemble in settings.ensembles for relay in _relays(ensemble, facts)]
     return Diagnosis(
-        devices, tuple(wishes), plan, tuple(relays), _most_threads(settings.models), (*problems, *plan.problems)
+        devices,
+        tuple(wishes),
+        plan,
+        tuple(relays),
+        _most_threads(settings.models),
+        (*problems, *plan.problems),
+        _advice(settings.models),
+    )
+
+
+def _advice(models: Sequence[ModelSettings]) -> tuple[str, ...]:
+    """What works and could work better."""
+    names = [model.name for model in models if model.device == "cpu" and model.dtype == "bfloat16"]
+    if not names or (slowdown := bfloat16_slowdown()) < SLOW:
+        return ()
+    return (
+        f"this CPU only emulates bfloat16: a product takes {slowdown:.0f} times as long as in float32; set dtype ="
+        f' "float32" for {", ".join(names)} if there is memory for it',
     )
 
 
@@ -112,6 +133,7 @@ def tables(diagnosis: Diagnosis) -> list[Table | Text]:
             f"{os.cpu_count()} cores; torch uses {torch.get_num_threads()} threads, at most {diagnosis.most_threads}"
             " for each model on the CPU (how many pay is measured at the start and logged)"
         ),
+        *(Text(line, "yellow") for line in diagnosis.advice),
         _verdict(diagnosis.problems),
     ]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from service import doctor as doctoring
 from service import loading
 from service.cli import app
 from service.inventory import read_facts
@@ -146,3 +147,26 @@ def test_a_configuration_that_cannot_be_read_is_no_diagnosis(tmp_path: Path) -> 
 
     with pytest.raises(SettingsError, match="not valid TOML"):
         doctor("--config", str(path))
+
+
+def test_a_dtype_that_the_cpu_only_emulates_is_advised_against(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctoring, "bfloat16_slowdown", lambda: 11.3)
+    model = {"name": "llada", "path": str(ZOO["zoo-llada"]), "dtype": "bfloat16"}
+    config = configuration(tmp_path, model)
+
+    told = diagnosis("--config", str(config))
+
+    (advice,) = told["advice"]
+    assert "a product takes 11 times as long" in advice
+    assert advice.endswith('set dtype = "float32" for llada if there is memory for it')
+    assert told["problems"] == []
+    assert "only emulates bfloat16" in doctor("--config", str(config)).stdout
+
+
+def test_nobody_is_advised_where_bfloat16_is_fast_or_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctoring, "bfloat16_slowdown", lambda: 0.6)
+    config = configuration(tmp_path, {"name": "llada", "path": str(ZOO["zoo-llada"]), "dtype": "bfloat16"})
+
+    assert diagnosis("--config", str(config))["advice"] == diagnosis()["advice"] == []

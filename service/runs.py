@@ -5,7 +5,7 @@ The engine owns the slots: what is here only asks it to cancel. What says nothin
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from service.loading import Loaded
 from service.mailbox import Mailbox
 from service.metrics import RequestMetrics
 from service.run import Run
-from service.schemas import GenerateBody, parse_generate
+from service.schemas import GenerateBody
 from service.settings import Settings
 from tie_core.canvas import Canvas
 from tie_core.errors import EngineClosedError, OverloadedError
@@ -26,6 +26,8 @@ from tie_core.request import Request
 
 NUM_TOKENISERS: Final = 2
 Transport = Literal["json", "sse", "ndjson"]
+Parse = Callable[[Loaded], GenerateBody]
+"""A route's body as the native one, made in a tokenising thread. Raises ApiError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ class Runs:
             raise self._unavailable("loading", "the models are still loading: try again soon")
         return self._loaded
 
-    async def admit(self, raw: bytes, accept: str, request_id: str, endpoint: str) -> Run:
-        """A running request for a body, or why there is none.
+    async def admit(self, parse: Parse, accept: str, request_id: str, endpoint: str) -> Run:
+        """A running request for what `parse` gives, or why there is none.
 
         Raises:
             ApiError: 400, 404 or 503.
@@ -94,7 +96,7 @@ class Runs:
         with self._place():
             loop = asyncio.get_running_loop()
             try:
-                prepared = await loop.run_in_executor(self._tokenisers, self._prepare, raw, accept, request_id)
+                prepared = await loop.run_in_executor(self._tokenisers, self._prepare, parse, accept, request_id)
             except Exception as error:  # worded by the one table, whatever a tokenising thread raised
                 raise api_error(error) from error
             return self._submit(prepared, endpoint)
@@ -111,10 +113,10 @@ class Runs:
         finally:
             self.num_preparing -= 1
 
-    def _prepare(self, raw: bytes, accept: str, request_id: str) -> Prepared:
+    def _prepare(self, parse: Parse, accept: str, request_id: str) -> Prepared:
         """In a tokenising thread."""
         assert self._loaded is not None
-        body = parse_generate(raw)
+        body = parse(self._loaded)
         self._check_prompt(body)
         ensemble = self._loaded.ensembles.get(body.ensemble or self._settings.default_ensemble.name)
         if ensemble is None:

@@ -9,7 +9,7 @@ from service.encoding import to_json
 from service.errors import ApiError
 from service.openapi import body_of, streamed
 from service.run import Run
-from service.schemas import GenerateBody
+from service.schemas import GenerateBody, parse_generate
 from service.state import ServiceOf
 from service.streams import EventStream, answer
 from tie_core.events import Failed, event_data
@@ -23,7 +23,8 @@ async def admit(request: Request, service: ServiceOf) -> Run:
     service.runs.check_open()
     check_media_type(request)
     raw = await request.body()
-    run = await service.runs.admit(raw, request.headers.get("accept", ""), request.state.request_id, GENERATE)
+    accept, request_id = request.headers.get("accept", ""), request.state.request_id
+    run = await service.runs.admit(lambda _: parse_generate(raw), accept, request_id, GENERATE)
     request.state.exits.callback(note_end, request.state.log, run)
     request.state.exits.callback(run.release)
     return run

@@ -59,6 +59,11 @@ class Layout:
         return range(self.reasoning + self.suffix, self.length)
 
     @property
+    def regions(self) -> tuple[range, range, range]:
+        """Reasoning, suffix, answer."""
+        return self.reasoning_region, self.suffix_region, self.answer_region
+
+    @property
     def scored_region(self) -> range:
         """Where the assessment looks: the answer positions, or all generated ones where there is no answer region."""
         return self.answer_region if self.answer else self.reasoning_region

@@ -6,17 +6,20 @@
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import torch
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, Job, make_job
+from tie_core.ending import make_ending
 from tie_core.errors import MemberError, OptionsError, OutOfMemoryError, PromptError, UnknownModelError
 from tie_core.events import Completed, Event
 from tie_core.member import Member, Query
 from tie_core.narrator import Narrator
-from tie_core.options import TieOptions, resolve_options
+from tie_core.options import MAX_GENERATED, TieOptions, resolve_options
 from tie_core.prediction import Prediction
 from tie_core.prompting import Message, prompt_ids
 from tie_core.request import Detail, Request
@@ -51,15 +54,20 @@ class Ensemble:
         models: Sequence[str] | None = None,
         request_id: str | None = None,
         detail: Detail = "round",
+        stop: str | Sequence[str] = (),
+        max_tokens: int | None = None,
         **options: Any,
     ) -> Request:
         """Tokenise and validate: everything that can be wrong with a request is found here.
+
+        `stop` cuts the final text; `max_tokens` makes the canvas, in whole blocks, or cuts the text where it cannot.
 
         Raises:
             PromptError, OptionsError, UnknownModelError: with the name of the field at fault.
         """
         members = self._choose(models)
-        resolved = self.resolve(members, options)
+        ending = make_ending(stop, max_tokens)
+        resolved, limit = self._sized(members, options, max_tokens)
         return Request(
             id=request_id or f"tie-{uuid.uuid4().hex}",
             ensemble=self.name,
@@ -67,6 +75,7 @@ class Ensemble:
             canvases=_blank_canvases(members, resolved, prompt, messages),
             options=resolved,
             detail=detail,
+            ending=replace(ending, max_tokens=limit),
         )
 
     def generate(
@@ -100,6 +109,27 @@ class Ensemble:
         if is_asked and resolved.best_model not in [member.name for member in members]:
             raise OptionsError("best_model", f"best_model is one of {_names(members)}")
         return resolved
+
+    def _sized(
+        self, members: Sequence[Member], options: Mapping[str, Any], max_tokens: int | None
+    ) -> tuple[TieOptions, int | None]:
+        """Options whose canvas has `max_tokens` positions, rounded up to a block; or the limit that cuts the text.
+
+        It is cut where the canvas is not to be changed: its regions are fixed by defaults or by the request itself, or
+        so few positions hold no suffix and answer.
+        """
+        resolved = self.resolve(members, options)
+        if max_tokens is None:
+            return resolved, None
+        num_suffix = max(len(member.vocabulary.encode(resolved.suffix)) for member in members)
+        if resolved.gen_length is not None and not {"gen_length", "reasoning"} & options.keys():
+            gen_length = min(MAX_GENERATED, ceil(max_tokens / resolved.block_size) * resolved.block_size)
+            with suppress(OptionsError):
+                sized = self.resolve(members, {**options, "gen_length": gen_length})
+                sized.region_lengths(num_suffix)
+                return sized, None
+        length = num_suffix + sum(resolved.region_lengths(num_suffix))
+        return resolved, max_tokens if max_tokens < length else None
 
     def _choose(self, models: Sequence[str] | None) -> tuple[Member, ...]:
         if models is None:

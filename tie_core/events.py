@@ -114,7 +114,10 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class RoundEnded:
-    """A round was assessed and relayed. Applying every `unset`, then `set`, in order gives the leader's canvas."""
+    """A round was assessed and relayed. Applying every `unset`, then `set`, in order gives the leader's canvas.
+
+    `settled` is the text that this relay settled: those of all rounds in a row are the beginning of the final text.
+    """
 
     type: ClassVar[str] = "tie.round"
     round: int
@@ -129,6 +132,7 @@ class RoundEnded:
     nfe: Mapping[str, NfeInfo]
     masked_left: int
     answer_probe: AnswerProbe
+    settled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens in the final member's own vocabulary; of its canvas, those that are no mask."""
+    """Tokens in the final member's own vocabulary; those of its canvas that are no mask, up to the limit."""
 
     prompt_tokens: int
     completion_tokens: int

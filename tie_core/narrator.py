@@ -34,6 +34,7 @@ from tie_core.member import Member
 from tie_core.options import Approximation
 from tie_core.request import Request
 from tie_core.scoring import History
+from tie_core.settled import SettledText
 from tie_core.tie import Outcome, Round
 from tie_core.trajectory import Trajectory
 
@@ -67,6 +68,7 @@ class Narrator:
         self._round = 1
         self._num_suffix = max(canvas.layout.suffix for canvas in request.canvases)
         self._shown: dict[int, str] = {}  # the last leader's committed tokens, by position
+        self._settled = SettledText([member.vocabulary for member in request.members], request.ending)
         self._decode_forwards = Counter[int]()
         self._score_forwards = Counter[int]()
         self._wins = Counter[int]()
@@ -147,6 +149,7 @@ class Narrator:
             nfe=self._nfe(),
             masked_left=leading.end.masked_left,
             answer_probe=self._answer_probe(leader, leading.end, leading.history),
+            settled=self._settled.advance(ended.canvases),
         )
         yield from self._answer(leader, leading.end)
         self._round = ended.number + 1
@@ -159,16 +162,15 @@ class Narrator:
         final = outcome.final.member
         canvas, member = outcome.canvases[final], self._request.members[final]
         yield from self._answer(final, canvas)
-        layout = canvas.layout
-        reasoning = _text(member, canvas, _before_first_mask(canvas, layout.reasoning_region))
-        answer = _text(member, canvas, layout.answer_region)
+        tokens = _told_tokens(member, canvas)
+        parts, is_stopped = self._request.ending.of(tokens, member.vocabulary)
         yield Completed(
             id=self._request.id,
-            text=reasoning + _text(member, canvas, layout.suffix_region) + answer,
-            reasoning=reasoning,
-            answer=(answer if layout.answer else reasoning).strip(),
-            finish_reason=_finish_reason(member, canvas),
-            usage=_usage(canvas),
+            text=parts.text,
+            reasoning=parts.reasoning,
+            answer=(parts.answer if canvas.layout.answer else parts.reasoning).strip(),
+            finish_reason=_finish_reason(member, canvas, self._request.ending.max_tokens, is_stopped),
+            usage=_usage(canvas, self._request.ending.max_tokens),
             tie=self._tie_info(outcome),
             timings=self._timings(),
         )
@@ -277,22 +279,27 @@ def _text(member: Member, canvas: Canvas, region: range) -> str:
     return member.vocabulary.decode(member.vocabulary.until_end(tokens))
 
 
-def _before_first_mask(canvas: Canvas, region: range) -> range:
-    """What an early commit leaves behind a mask is no text: words would be missing in it."""
-    return range(region.start, next(iter(canvas.masked(region)), region.stop))
+def _told_tokens(member: Member, canvas: Canvas) -> list[tuple[int, ...]]:
+    """Of each region, up to its first end token. What an early commit leaves behind a mask is no text: words miss."""
+    reasoning, *others = canvas.layout.regions
+    kept = range(reasoning.start, next(iter(canvas.masked(reasoning)), reasoning.stop))
+    return [member.vocabulary.until_end(canvas.generated[region.start : region.stop]) for region in (kept, *others)]
 
 
-def _finish_reason(member: Member, canvas: Canvas) -> FinishReason:
-    """`stop` if the member ended its text itself or was stopped before the canvas was full, else `length`."""
+def _finish_reason(member: Member, canvas: Canvas, max_tokens: int | None, is_stopped: bool) -> FinishReason:
+    """`stop` if a stop string or the member itself ended the text, or an early commit did; else `length`."""
+    if is_stopped or max_tokens is not None:
+        return "stop" if is_stopped else "length"
     ended = not canvas.is_complete or any(
         canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region
     )
     return "stop" if ended else "length"
 
 
-def _usage(canvas: Canvas) -> Usage:
+def _usage(canvas: Canvas, max_tokens: int | None) -> Usage:
     num_generated = canvas.layout.length - canvas.masked_left
-    return Usage(len(canvas.prompt), num_generated, len(canvas.prompt) + num_generated)
+    num_told = num_generated if max_tokens is None else min(num_generated, max_tokens)
+    return Usage(len(canvas.prompt), num_told, len(canvas.prompt) + num_told)
 
 
 def _milliseconds(seconds: float) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tie_core.canvas import Canvas
+from tie_core.ending import NO_ENDING, Ending
 from tie_core.member import Member
 from tie_core.options import TieOptions
 from tie_core.tie import Program, tie
@@ -13,7 +14,10 @@ Detail = Literal["round", "step", "snapshot"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the engine or the plain driver runs. `detail` says which states the listener wants: steps or rounds only."""
+    """What the engine or the plain driver runs.
+
+    `detail` says which states the listener wants: steps or rounds only. `ending` cuts the text, not the decoding.
+    """
 
     id: str
     ensemble: str
@@ -21,6 +25,7 @@ class Request:
     canvases: tuple[Canvas, ...]
     options: TieOptions
     detail: Detail = "round"
+    ending: Ending = NO_ENDING
 
     @property
     def wants_steps(self) -> bool:

@@ -75,11 +75,15 @@ def committed_prefix_text(canvas: Canvas, vocabulary: Vocabulary) -> bytes:
             tokens += ids[: ids.index(vocabulary.mask_id)]
             break
         tokens += ids
-    data = vocabulary.text_bytes(tokens)
+    text = whole_characters(vocabulary.text_bytes(tokens)).decode("utf-8", "surrogateescape")
+    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+
+
+def whole_characters(data: bytes) -> bytes:
+    """Without the bytes at its end that only begin a character."""
     while num_bytes := _half_character_at_end(data):
         data = data[:-num_bytes]
-    text = data.decode("utf-8", "surrogateescape")
-    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+    return data
 
 
 def _ids(canvas: Canvas, region: range) -> tuple[int, ...]:

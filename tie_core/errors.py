@@ -13,6 +13,7 @@ TieError
 ├── MemberError                 a member failed on this request: NaN logits, an exception in its forward
 │   └── OutOfMemoryError        a canvas that the memory of the member's device does not hold, even alone
 ├── CancelledError              the request was cancelled
+├── DeadlineError               the time that the request allowed is over
 └── InternalError               a bug; the message names its type, never the data
 """
 
@@ -88,6 +89,17 @@ class OutOfMemoryError(MemberError):
 
 class CancelledError(TieError):
     """The request was cancelled."""
+
+
+class DeadlineError(TieError):
+    """The time that the request allowed is over."""
+
+    @classmethod
+    def after(cls, seconds: float) -> "DeadlineError":
+        return cls(
+            f"no answer within the deadline of {1000 * seconds:,.0f} ms: allow more, or take what there is by then"
+            " with on_deadline `partial`"
+        )
 
 
 class InternalError(TieError):

@@ -12,7 +12,7 @@ from tie_core.errors import TieError
 from tie_core.options import Approximation
 from tie_core.selection import TieBreak
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "deadline"]
 
 
 class Placed(NamedTuple):
@@ -159,6 +159,7 @@ class TieInfo:
 
     `scored` says what was assessed: the answer positions, or all generated ones (task `open`, not the paper's).
     `approximations` are those that committed a token of some member: an empty list is the exact method's answer.
+    `partial`: the deadline came first; text and `final_model` are the last leader's, and nothing was chosen.
     """
 
     rounds: int
@@ -172,6 +173,7 @@ class TieInfo:
     candidates: Mapping[str, str]
     degraded: bool = False
     approximations: tuple[Approximation, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Knows what happened, not how it ran: the plain driver and the engine both narrat
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tie_core.canvas import Canvas, Commit
 from tie_core.denoising import Step
@@ -74,6 +74,7 @@ class Narrator:
         self._wins = Counter[int]()
         self._switches = 0
         self._rounds = 0
+        self._leader, self._canvases = 0, request.canvases  # of the last round, and after it
         self._approximations: set[Approximation] = set()
 
     def created(self, queue_position: int) -> Created:
@@ -130,6 +131,7 @@ class Narrator:
         self._wins[leader] += 1
         self._switches += ended.switched
         self._rounds = ended.number
+        self._leader, self._canvases = leader, ended.canvases
         placed, unset = self._show(leading)
         yield RoundEnded(
             round=ended.number,
@@ -160,38 +162,45 @@ class Narrator:
         if self._request.wants_steps:
             yield from (self._early_step(run) for run in outcome.last_trajectories if run.early_commits)
         final = outcome.final.member
-        canvas, member = outcome.canvases[final], self._request.members[final]
-        yield from self._answer(final, canvas)
-        tokens = _told_tokens(member, canvas)
-        parts, is_stopped = self._request.ending.of(tokens, member.vocabulary)
-        yield Completed(
+        yield from self._answer(final, outcome.canvases[final])
+        scores = {
+            self._names[run.member]: float(run.tcc.value) if run.tcc.has_evidence else None
+            for run in outcome.candidates
+        }
+        yield self._ended(final, outcome.canvases, scores)
+
+    def cut_off(self) -> Completed:
+        """The deadline came first: what the last leader had committed, up to its first mask. Nothing is chosen."""
+        ended = self._ended(self._leader, self._canvases, dict.fromkeys(self._names))
+        return replace(ended, finish_reason="deadline", tie=replace(ended.tie, partial=True))
+
+    def _ended(self, final: int, canvases: tuple[Canvas, ...], scores: dict[str, float | None]) -> Completed:
+        canvas, member, ending = canvases[final], self._request.members[final], self._request.ending
+        parts, is_stopped = ending.of(_told_tokens(member, canvas), member.vocabulary)
+        return Completed(
             id=self._request.id,
             text=parts.text,
             reasoning=parts.reasoning,
             answer=(parts.answer if canvas.layout.answer else parts.reasoning).strip(),
-            finish_reason=_finish_reason(member, canvas, self._request.ending.max_tokens, is_stopped),
-            usage=_usage(canvas, self._request.ending.max_tokens),
-            tie=self._tie_info(outcome),
+            finish_reason=_finish_reason(member, canvas, ending.max_tokens, is_stopped),
+            usage=_usage(canvas, ending.max_tokens),
+            tie=self._tie_info(final, canvases, scores),
             timings=self._timings(),
         )
 
-    def _tie_info(self, outcome: Outcome) -> TieInfo:
-        members, canvases = self._request.members, outcome.canvases
+    def _tie_info(self, final: int, canvases: tuple[Canvas, ...], scores: dict[str, float | None]) -> TieInfo:
         return TieInfo(
             rounds=self._rounds,
             switches=self._switches,
             wins={name: self._wins[member] for member, name in enumerate(self._names)},
-            final_model=self._names[outcome.final.member],
+            final_model=self._names[final],
             final_rule=self._request.options.selection,
-            scores={
-                self._names[run.member]: float(run.tcc.value) if run.tcc.has_evidence else None
-                for run in outcome.candidates
-            },
+            scores=scores,
             nfe=self._nfe(),
             scored="answer" if canvases[0].layout.answer else "all",
             candidates={
-                member.name: _text(member, canvas, canvas.layout.scored_region).strip()
-                for member, canvas in zip(members, canvases, strict=True)
+                member.name: _text(member, canvas, _before_first_mask(canvas, canvas.layout.scored_region)).strip()
+                for member, canvas in zip(self._request.members, canvases, strict=True)
             },
             approximations=tuple(sorted(self._approximations)),
         )
@@ -280,10 +289,15 @@ def _text(member: Member, canvas: Canvas, region: range) -> str:
 
 
 def _told_tokens(member: Member, canvas: Canvas) -> list[tuple[int, ...]]:
-    """Of each region, up to its first end token. What an early commit leaves behind a mask is no text: words miss."""
-    reasoning, *others = canvas.layout.regions
-    kept = range(reasoning.start, next(iter(canvas.masked(reasoning)), reasoning.stop))
-    return [member.vocabulary.until_end(canvas.generated[region.start : region.stop]) for region in (kept, *others)]
+    """Of each region, up to its first end token or mask: behind a mask is no text, since words would be missing."""
+    told = [_before_first_mask(canvas, region) for region in canvas.layout.regions]
+    if not canvas.is_answered and canvas.masked(canvas.layout.reasoning_region):
+        told[1:] = range(0), range(0)
+    return [member.vocabulary.until_end(canvas.generated[region.start : region.stop]) for region in told]
+
+
+def _before_first_mask(canvas: Canvas, region: range) -> range:
+    return range(region.start, next(iter(canvas.masked(region)), region.stop))
 
 
 def _finish_reason(member: Member, canvas: Canvas, max_tokens: int | None, is_stopped: bool) -> FinishReason:

@@ -16,6 +16,7 @@ from typing import Final
 import torch
 
 from tie_core.engine import TICK_SECONDS
+from tie_core.engine.deadlines import Deadline, Deadlines
 from tie_core.engine.devices import spare_bytes
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
@@ -36,7 +37,7 @@ class _Submitted:
 
 @dataclass(frozen=True, slots=True)
 class _Cancelled:
-    request_id: str
+    run: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,12 @@ class Engine:
             )
             for member in members
         }
-        self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, like _running
+        self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, by `Run.key`, like the next two
         self._running: dict[str, Run] = {}
+        self._deadlines = Deadlines()
         self._admission = threading.Condition()  # guards the two below, and that nothing is put behind _Closed
-        self._admitted: set[str] = set()
+        self._admitted: dict[str, Run] = {}  # by the request's id
+        self._num_submitted = 0
         self._is_draining = False
         self._last_beat = time.monotonic()
         self._thread = threading.Thread(target=self._conduct, name="tie-conductor", daemon=True)
@@ -97,7 +100,7 @@ class Engine:
             raise
         self._thread.start()
 
-    def submit(self, request: Request, listener: Listener) -> None:
+    def submit(self, request: Request, listener: Listener, deadline: Deadline | None = None) -> None:
         """Take on a request. `listener` is called from the conductor's thread, ending with `Completed` or `Failed`.
 
         Raises:
@@ -105,7 +108,7 @@ class Engine:
             EngineClosedError: the engine is draining or closed.
             RequestError: a member that is not here, or an id that is still running.
         """
-        run = Run(request, self._workers_of(request), listener, self._observer)
+        workers = self._workers_of(request)
         with self._admission:
             if self._is_draining:
                 raise EngineClosedError("the server is shutting down and takes no more requests: try another one")
@@ -113,7 +116,9 @@ class Engine:
                 raise OverloadedError(f"all {len(self._admitted)} places are taken: try again later")
             if request.id in self._admitted:
                 raise RequestError("request_id", "a request with this id is still running: give another id")
-            self._admitted.add(request.id)
+            self._num_submitted += 1
+            run = Run(request, workers, listener, self._observer, str(self._num_submitted), deadline)
+            self._admitted[request.id] = run
             self._inbox.put(_Submitted(run))
 
     def _workers_of(self, request: Request) -> list[Worker]:
@@ -123,7 +128,9 @@ class Engine:
 
     def cancel(self, request_id: str) -> None:
         """End a request with `CancelledError`; its rows are free within one step. Nothing happens if it has ended."""
-        self._inbox.put(_Cancelled(request_id))
+        with self._admission:
+            if (run := self._admitted.get(request_id)) is not None:
+                self._inbox.put(_Cancelled(run))
 
     @property
     def num_running(self) -> int:
@@ -162,46 +169,51 @@ class Engine:
 
     def _conduct(self) -> None:
         while True:
-            self._last_beat = time.monotonic()
-            try:
-                message = self._inbox.get(timeout=0.5)
-            except queue.Empty:
-                continue
-            if isinstance(message, _Closed):
-                self._cancel_all()
-                return
-            self._handle(message)
+            self._last_beat = now = time.monotonic()
+            with suppress(queue.Empty):
+                message = self._inbox.get(timeout=self._deadlines.seconds_left(now, 0.5))
+                if isinstance(message, _Closed):
+                    self._cancel_all()
+                    return
+                self._handle(message)
+            self._end_late_ones()
             self._start_waiting()
 
     def _handle(self, message: _Submitted | _Cancelled | StepDone | WorkDone) -> None:
         match message:
             case _Submitted(run):
-                self._waiting[run.request.id] = run
+                self._waiting[run.key] = run
+                if run.deadline is not None:
+                    self._deadlines.add(run.key, run.submitted + run.deadline.seconds)
                 position = max(0, len(self._waiting) + len(self._running) - self._max_running)
                 self._act(run, lambda run: run.announce(position))
-            case _Cancelled(request_id):
-                self._cancel(request_id)
-            case StepDone(request_id):
-                if request_id in self._running:
-                    self._act(self._running[request_id], lambda run: run.tell_step(message))
-            case WorkDone(request_id):
-                if request_id in self._running:
-                    self._act(self._running[request_id], lambda run: run.collect(message))
+            case _Cancelled(run):
+                self._cancel(run)
+            case StepDone(key):
+                if key in self._running:
+                    self._act(self._running[key], lambda run: run.tell_step(message))
+            case WorkDone(key):
+                if key in self._running:
+                    self._act(self._running[key], lambda run: run.collect(message))
+
+    def _end_late_ones(self) -> None:
+        for key in self._deadlines.take_due(time.monotonic()):
+            if (run := self._running.get(key) or self._waiting.get(key)) is not None:
+                self._act(run, Run.end_late)
 
     def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < self._max_running:
-            request_id, run = self._waiting.popitem(last=False)
-            self._running[request_id] = run
+            key, run = self._waiting.popitem(last=False)
+            self._running[key] = run
             self._act(run, Run.begin)
 
     def _act(self, run: Run, act: Callable[[Run], None]) -> None:
         act(run)
         if run.has_ended:
-            self._forget(run.request.id)
+            self._forget(run)
 
-    def _cancel(self, request_id: str) -> None:
-        run = self._running.get(request_id) or self._waiting.get(request_id)
-        if run is not None:
+    def _cancel(self, run: Run) -> None:
+        if not run.has_ended:
             self._act(run, lambda run: run.fail(CancelledError("the request was cancelled")))
 
     def _cancel_all(self) -> None:
@@ -209,14 +221,15 @@ class Engine:
             message = self._inbox.get()
             if isinstance(message, _Submitted):
                 self._handle(message)
-        for request_id in (*self._waiting, *self._running):
-            self._cancel(request_id)
+        for run in (*self._waiting.values(), *self._running.values()):
+            self._cancel(run)
 
-    def _forget(self, request_id: str) -> None:
-        self._running.pop(request_id, None)
-        self._waiting.pop(request_id, None)
+    def _forget(self, run: Run) -> None:
+        self._running.pop(run.key, None)
+        self._waiting.pop(run.key, None)
+        self._deadlines.discard(run.key)
         with self._admission:
-            self._admitted.discard(request_id)
+            self._admitted.pop(run.request.id, None)
             self._admission.notify_all()
 
 

@@ -42,4 +42,4 @@ class Observer:
         """An exception that nobody raises on purpose ended a request."""
 
     def on_end(self, request: Request, event: Completed | Failed, outcome: Outcome | None) -> None:
-        """A request ended; `outcome` is None if it failed."""
+        """A request ended; `outcome` is None if it failed or its deadline came first."""

@@ -6,12 +6,14 @@ Owned by the conductor's thread alone. Whatever goes wrong in it ends this reque
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from tie_core.engine.deadlines import Deadline
 from tie_core.engine.observer import Observer
 from tie_core.engine.worker import StepDone, WorkDone, Worker
-from tie_core.errors import InternalError, TieError
+from tie_core.errors import DeadlineError, InternalError, TieError
 from tie_core.events import Completed, Event, Failed
 from tie_core.narrator import Narrator
 from tie_core.request import Request
@@ -21,11 +23,27 @@ Listener = Callable[[Event], None]
 
 
 class Run:
-    """A request in the engine. `workers` are its members' ones, in order."""
+    """A request in the engine. `workers` are its members' ones, in order.
 
-    def __init__(self, request: Request, workers: Sequence[Worker], listener: Listener, observer: Observer) -> None:
+    They know it by `key`, which no other run ever has: what is still on its way for a cancelled request cannot
+    reach another one with the same id.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        workers: Sequence[Worker],
+        listener: Listener,
+        observer: Observer,
+        key: str,
+        deadline: Deadline | None = None,
+    ) -> None:
         self.request = request
+        self.key = key
+        self.deadline = deadline
+        self.submitted = time.monotonic()
         self.has_ended = False
+        self._keyed = replace(request, id=key)
         self._workers = workers
         self._listener = listener
         self._observer = observer
@@ -52,12 +70,26 @@ class Run:
 
     def fail(self, error: TieError) -> None:
         """End without an answer and free every row."""
-        if self.has_ended:
-            return
+        if not self.has_ended:
+            self._stop()
+            self._end(Failed(error.with_traceback(None)), None)  # a traceback would keep other requests' rows alive
+
+    def end_late(self) -> None:
+        """The deadline has passed: an error, or the last leader's canvas as far as it is."""
+        assert self.deadline is not None
+        if self.deadline.then == "error":
+            self.fail(DeadlineError.after(self.deadline.seconds))
+        else:
+            self._guard(self._end_partially)
+
+    def _end_partially(self) -> None:
+        self._stop()
+        self._end(self._narrator.cut_off(), None)
+
+    def _stop(self) -> None:
         self._program.close()
         for worker in self._workers:
-            worker.cancel(self.request.id)
-        self._end(Failed(error.with_traceback(None)), None)  # a traceback would keep other requests' rows alive
+            worker.cancel(self.key)
 
     def _guard(self, act: Callable[[], None]) -> None:
         try:
@@ -100,7 +132,7 @@ class Run:
     def _hand_out(self, work: Sequence[Decode | Probe]) -> None:
         self._work, self._results, self._ready_at = work, {}, {}
         for index, item in enumerate(work):
-            self._workers[item.member].submit(self.request, index, item)
+            self._workers[item.member].submit(self._keyed, index, item)
 
     def _tell_waits(self) -> None:
         last = max(self._ready_at.values())

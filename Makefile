@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help install demo serve test check bench fmt zoo results prices clean
+.PHONY: help install demo serve test mutants check bench fmt zoo results prices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ serve: install ## the HTTP server with the embedded models, on 127.0.0.1
 test: $(DEV) ## every test, on two processes
 	$(BIN)/python tests/fetch_tokenizers.py
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+mutants: $(DEV) ## plant each seeded bug in a copy, and see that the tests find it
+	$(BIN)/python -m tests.reliability.run_mutants $(MUTANTS_ARGS)
 
 check: $(DEV) ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

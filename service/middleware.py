@@ -23,6 +23,11 @@ DISCARD_SECONDS: Final = 2.0  # for the rest of a body that is too large
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+def new_request_id() -> str:
+    """The server's own id of a request: a client's is kept beside it and never used as a key."""
+    return f"tie-{uuid.uuid4().hex}"
+
+
 class RequestScope:
     """Outermost. `scope["state"]` gets `request_id`, `exits` (run when all is sent), `log` (fields)."""
 
@@ -77,7 +82,7 @@ class Exchange:
     """One request and what is known of its response."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.id = f"tie-{uuid.uuid4().hex}"
+        self.id = new_request_id()
         self.started = time.monotonic()
         self.status: int | None = None
         self.fields: dict[str, Any] = {}

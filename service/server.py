@@ -3,6 +3,7 @@
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -10,9 +11,12 @@ import uvicorn
 from structlog.typing import FilteringBoundLogger
 
 from service.app import create_app
+from service.errors import ApiError
 from service.lifecycle import Lifecycle
 from service.loading import Loader, load
 from service.log import make_logger
+from service.metrics import RequestMetrics
+from service.protocol import Connection, ProtocolConfig
 from service.settings import ServerSettings, Settings, SettingsError
 from service.state import Service
 from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
@@ -93,10 +97,11 @@ def url_of(listener: socket.socket) -> str:
 
 def make_server(settings: Settings, load: Loader, log: FilteringBoundLogger) -> Server:
     app = create_app(settings, load, log)
-    config = uvicorn.Config(
+    service: Service = app.state.service
+    config = ProtocolConfig(
         app,
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -104,7 +109,17 @@ def make_server(settings: Settings, load: Loader, log: FilteringBoundLogger) -> 
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        timeout_keep_alive=settings.limits.keep_alive_seconds,
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
-    service: Service = app.state.service
+    config.limits = settings.limits
+    config.on_refusal = partial(_tell_refusal, service.metrics.request, log)
     return Server(config, service.lifecycle)
+
+
+def _tell_refusal(metrics: RequestMetrics, log: FilteringBoundLogger, request_id: str, error: ApiError) -> None:
+    """As the middleware tells of a request that reached a route."""
+    metrics.errors.labels(error.kind).inc()
+    if error.status == 503:
+        metrics.rejections.labels(error.code).inc()
+    log.info("request", request_id=request_id, method=None, route=None, status=error.status, error=error.code)

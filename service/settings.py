@@ -124,6 +124,11 @@ class LimitSettings(Section):
     max_body_bytes: Count = 1_048_576
     max_prompt_chars: Count = 200_000
     body_seconds: Seconds = 20.0
+    max_connections: Count = 2_048
+    max_headers: Count = 100
+    max_header_bytes: Annotated[int, Field(ge=1_024)] = 32_768
+    header_seconds: Seconds = 10.0
+    keep_alive_seconds: Count = 30
     max_pending_states: int = Field(default=256, ge=1)
 
 

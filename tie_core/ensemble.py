@@ -56,6 +56,7 @@ class Ensemble:
         detail: Detail = "round",
         stop: str | Sequence[str] = (),
         max_tokens: int | None = None,
+        tenant: str = "",
         **options: Any,
     ) -> Request:
         """Tokenise and validate: everything that can be wrong with a request is found here.
@@ -76,6 +77,7 @@ class Ensemble:
             options=resolved,
             detail=detail,
             ending=replace(ending, max_tokens=limit),
+            tenant=tenant,
         )
 
     def generate(

@@ -16,7 +16,8 @@ Detail = Literal["round", "step", "snapshot"]
 class Request:
     """What the engine or the plain driver runs.
 
-    `detail` says which states the listener wants: steps or rounds only. `ending` cuts the text, not the decoding.
+    `detail` says which states the listener wants: steps or rounds only. `ending` cuts the text, not the decoding. The
+    engine takes waiting requests of different tenants in turn; a tenant is any string.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Request:
     options: TieOptions
     detail: Detail = "round"
     ending: Ending = NO_ENDING
+    tenant: str = ""
 
     @property
     def wants_steps(self) -> bool:

@@ -7,7 +7,6 @@ barrier of a round is per request. Knows no HTTP and no asyncio.
 import queue
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tie_core.engine.deadlines import Deadline, Deadlines
 from tie_core.engine.devices import spare_bytes
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
+from tie_core.engine.waiting import Waiting
 from tie_core.engine.warm_up import Allowance
 from tie_core.engine.worker import StepDone, WorkDone, Worker
 from tie_core.errors import CancelledError, EngineClosedError, OverloadedError, RequestError, UnknownModelError
@@ -74,7 +74,7 @@ class Engine:
             )
             for member in members
         }
-        self._waiting: OrderedDict[str, Run] = OrderedDict()  # the conductor's own, by `Run.key`, like the next two
+        self._waiting = Waiting()  # the conductor's own, by `Run.key`, like the next two
         self._running: dict[str, Run] = {}
         self._deadlines = Deadlines()
         self._admission = threading.Condition()  # guards the two below, and that nothing is put behind _Closed
@@ -182,10 +182,10 @@ class Engine:
     def _handle(self, message: _Submitted | _Cancelled | StepDone | WorkDone) -> None:
         match message:
             case _Submitted(run):
-                self._waiting[run.key] = run
+                self._waiting.put(run)
                 if run.deadline is not None:
                     self._deadlines.add(run.key, run.submitted + run.deadline.seconds)
-                position = max(0, len(self._waiting) + len(self._running) - self._max_running)
+                position = max(0, self._waiting.place(run.key) + len(self._running) - self._max_running)
                 self._act(run, lambda run: run.announce(position))
             case _Cancelled(run):
                 self._cancel(run)
@@ -203,8 +203,8 @@ class Engine:
 
     def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < self._max_running:
-            key, run = self._waiting.popitem(last=False)
-            self._running[key] = run
+            run = self._waiting.take()
+            self._running[run.key] = run
             self._act(run, Run.begin)
 
     def _act(self, run: Run, act: Callable[[Run], None]) -> None:
@@ -221,12 +221,12 @@ class Engine:
             message = self._inbox.get()
             if isinstance(message, _Submitted):
                 self._handle(message)
-        for run in (*self._waiting.values(), *self._running.values()):
+        for run in (*self._waiting.runs, *self._running.values()):
             self._cancel(run)
 
     def _forget(self, run: Run) -> None:
         self._running.pop(run.key, None)
-        self._waiting.pop(run.key, None)
+        self._waiting.remove(run.key)
         self._deadlines.discard(run.key)
         with self._admission:
             self._admitted.pop(run.request.id, None)

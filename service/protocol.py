@@ -1,0 +1,188 @@
+"""HTTP on one connection: uvicorn's, with bounds on headers, deadlines, and the one error shape for what it refuses.
+
+`scope["state"]` gets `abort`, which cuts the connection at once, and `is_surplus`: there are too many connections.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import h11
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
+
+from service.encoding import to_json
+from service.errors import ApiError, unavailable
+from service.middleware import REQUEST_ID, new_request_id
+from service.settings import LimitSettings
+
+Awaited = Literal["head", "rest", "flush", "farewell"]
+SECONDS: Final[Mapping[Awaited, float]] = {
+    "rest": 2.0,  # of a body that no route has asked for
+    "flush": 30.0,  # a closed connection whose client does not read what is left
+    "farewell": 2.0,  # after a refusal: cut sooner, the answer might be lost
+}
+RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
+ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
+SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
+SILENT.addHandler(logging.NullHandler())
+
+
+class ProtocolConfig(uvicorn.Config):
+    """uvicorn's configuration with our limits; `on_refusal` is told what no route will ever see."""
+
+    limits: LimitSettings
+    on_refusal: Callable[[str, ApiError], None]
+
+
+class BoundedConnection(h11.Connection):
+    """h11, which bounds only heads that are not complete yet, and looks at no number."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        super().__init__(h11.SERVER, limits.max_header_bytes)
+        self._limits = limits
+
+    def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            self._check_head(self.trailing_data[0])
+        return super().next_event()
+
+    def _check_head(self, received: bytes) -> None:
+        ends = [at for mark in ENDS_OF_HEAD if (at := received.find(mark)) >= 0]
+        end = min(ends, default=len(received))
+        if end > self._limits.max_header_bytes:
+            bound = f"the request line and headers exceed {self._limits.max_header_bytes:,} bytes"
+            raise h11.RemoteProtocolError(bound, error_status_hint=431)
+        if received.count(b"\n", 0, end) > self._limits.max_headers:
+            raise h11.RemoteProtocolError(f"there are more than {self._limits.max_headers} headers", 431)
+
+
+class Connection(H11Protocol):
+    """One client's connection."""
+
+    def __init__(self, config: ProtocolConfig, *others: Any, **named: Any) -> None:
+        super().__init__(config, *others, **named)
+        self._limits = config.limits
+        self._on_refusal = config.on_refusal
+        self.conn = BoundedConnection(config.limits)
+        self.logger = SILENT
+        self._next_app, self.app = self.app, self._run
+        self._is_surplus = self._is_refused = False
+        self._awaited: Awaited | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        surplus = len(self.connections) - self._limits.max_connections
+        self._is_surplus = surplus > 0
+        if surplus > RESERVE:
+            self._refuse(too_many_connections())
+        else:
+            self._await("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await(None)
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_refused:
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch()
+
+    def abort(self) -> None:
+        """Cut the connection: nothing that waits to be sent is sent."""
+        self.transport.abort()
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"].update(abort=self.abort, is_surplus=self._is_surplus)
+        await self._next_app(scope, receive, send)
+
+    def _watch(self) -> None:
+        """Whatever a client still has to do has a deadline, but for reading a stream and idling, which have others."""
+        if self._is_refused:
+            return
+        if self.transport.is_closing():
+            self._await("flush")
+        elif self.conn.their_state is h11.IDLE:
+            self._await("head" if self.conn.trailing_data[0] else None)
+        elif self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
+            self._await("rest")
+        else:
+            self._await(None)  # a body that a route reads has a deadline there
+
+    def _await(self, awaited: Awaited | None) -> None:
+        """A deadline that runs goes on: a byte now and then gains no time."""
+        if awaited == self._awaited:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._awaited, self._deadline = awaited, None
+        if awaited is not None:
+            seconds = self._limits.header_seconds if awaited == "head" else SECONDS[awaited]
+            self._deadline = self.loop.call_later(seconds, self._head_is_late if awaited == "head" else self.abort)
+
+    def _head_is_late(self) -> None:
+        seconds = self._limits.header_seconds
+        if self.conn.trailing_data[0]:
+            self._refuse(ApiError(408, "header_timeout", f"the headers did not arrive within {seconds:g} seconds"))
+        else:
+            self.abort()  # it has asked for nothing
+
+    def send_400_response(self, msg: str) -> None:
+        """Called while h11's error is handled. Its words may quote the request, so they are not passed on."""
+        error = sys.exception()
+        if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
+            limits = self._limits
+            bounds = f"{limits.max_header_bytes:,} bytes or {limits.max_headers} headers"
+            self._refuse(ApiError(431, "headers_too_large", f"the head of the request exceeds {bounds}: shorten it"))
+        else:
+            self._refuse(ApiError(400, "invalid_http", "this is no valid HTTP/1.1 request"))
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer in place of any route, then read on for a while, and close."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        self._is_refused = True
+        self._unset_keepalive_if_required()
+        self._await("farewell")
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.abort()  # half an answer is out: another one would be taken for a part of it
+                return
+        request_id = new_request_id()
+        self._on_refusal(request_id, error)
+        self.transport.resume_reading()
+        self.transport.write(_whole_response(error, request_id))
+        self.transport.write_eof()
+
+
+def too_many_connections() -> ApiError:
+    return unavailable("too_many_connections", "too many connections are open: try again later", 1)
+
+
+def _whole_response(error: ApiError, request_id: str) -> bytes:
+    body = to_json({"error": error.body()})
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "connection": "close",
+        REQUEST_ID: request_id,
+        **error.headers,
+    }
+    lines = [f"HTTP/1.1 {error.status} {STATUS_PHRASES[error.status].decode()}", *map(": ".join, headers.items())]
+    return "\r\n".join((*lines, "", "")).encode() + body

@@ -1,0 +1,144 @@
+"""What a connection may do before any route sees it: in one shape, in time, and within bounds."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from service.settings import LimitSettings
+from tests.service.fakes import FakeLoader, fake_settings
+from tests.service.served import Served, serving, wait_until
+
+SECRET = "zanzibar"
+LIMITS = LimitSettings(header_seconds=0.5, max_headers=20, max_header_bytes=4_000, max_connections=8)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(fake_settings(limits=LIMITS), FakeLoader()) as served:
+        yield served
+
+
+def connect(served: Served) -> socket.socket:
+    url = served.client.base_url
+    assert url.port is not None
+    return socket.create_connection((url.host, url.port), timeout=10)
+
+
+def exchange(served: Served, *parts: bytes) -> bytes:
+    with connect(served) as connection:
+        for part in parts:
+            connection.sendall(part)
+        return connection.makefile("rb").read()
+
+
+def refusal(answer: bytes) -> tuple[int, str]:
+    """The status and code of a lone answer, which has the one shape and an id."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert headers["x-request-id"].startswith("tie-")
+    assert headers["content-type"] == "application/json"
+    assert int(headers["content-length"]) == len(body)
+    return int(lines[0].split()[1]), error["code"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\r\n\r\n",
+        b"hello\r\n\r\n",
+        f"GET /{SECRET}\0 HTTP/1.1\r\nhost: x\r\n\r\n".encode(),
+        b"GET /livez HTTP/1.1\r\n\r\n",  # no host
+        f"GET /livez HTTP/1.1\r\nhost: x\r\n{SECRET}\r\n\r\n".encode(),
+        b"POST /v1/tie/generate HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST /v1/tie/generate HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/tie/generate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_one_shape(served: Served, raw: bytes) -> None:
+    answer = exchange(served, raw)
+
+    assert refusal(answer) == (400, "invalid_http")
+    assert SECRET not in answer.decode() + served.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "headers", [b"a: b\r\n" * 21, b"a: " + b"b" * 5_000 + b"\r\n", b"a: b\r\n" * 50_000, b"a" * 100_000]
+)
+def test_a_head_that_is_too_large_is_refused(served: Served, headers: bytes) -> None:
+    answer = exchange(served, b"GET /livez HTTP/1.1\r\nhost: localhost\r\n" + headers + b"\r\n")
+
+    assert refusal(answer) == (431, "headers_too_large")
+
+
+def test_a_large_head_behind_a_good_request_is_refused_as_well(served: Served) -> None:
+    good = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+    answer = exchange(served, good + b"GET /livez HTTP/1.1\r\nhost: localhost\r\n" + b"a: b\r\n" * 100 + b"\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 431 ") == 1
+
+
+def test_a_head_that_trickles_in_times_out(served: Served) -> None:
+    started = time.monotonic()
+    with connect(served) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\n")
+        for _ in range(6):
+            time.sleep(0.1)
+            connection.sendall(b"a: b\r\n")
+        answer = connection.makefile("rb").read()
+
+    assert refusal(answer) == (408, "header_timeout")
+    assert time.monotonic() - started < 5
+
+
+def test_a_client_that_says_nothing_is_let_go(served: Served) -> None:
+    with connect(served) as connection:
+        assert connection.recv(100) == b""
+
+
+def test_a_body_that_no_route_reads_does_not_hold_the_connection(served: Served) -> None:
+    with connect(served) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
+        started = time.monotonic()
+        while time.monotonic() - started < 20:
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                break
+            time.sleep(0.2)
+
+    assert time.monotonic() - started < 15
+
+
+def test_a_connection_is_kept_for_the_next_request(served: Served) -> None:
+    request = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connect(served) as connection:
+        reader = connection.makefile("rb")
+        for pause in (0.0, 0.8, 0.0):
+            time.sleep(pause)
+            connection.sendall(request)
+            assert reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            while reader.readline() != b"\r\n":
+                pass
+            reader.read(len(b'{"status":"alive"}'))
+
+
+def test_a_route_can_cut_its_connection(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(request: object) -> None:
+        request.state.abort()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("service.routes.tie.check_media_type", cut)
+    before = len(served.server.server_state.connections)
+
+    answer = exchange(served, b"POST /v1/tie/generate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n")
+
+    assert answer == b""
+    wait_until(lambda: len(served.server.server_state.connections) <= before)

@@ -38,6 +38,7 @@ TABLE: Final[Mapping[type[Exception], Problem]] = {
     core.OverloadedError: Problem(503, UNAVAILABLE, "queue_full"),
     core.EngineClosedError: Problem(503, UNAVAILABLE, "draining"),
     core.OutOfMemoryError: Problem(503, UNAVAILABLE, "out_of_memory"),
+    core.NoMemberLeftError: Problem(503, UNAVAILABLE, "no_member_left"),
     core.MemberError: Problem(500, SERVER, "member_failed", "a model failed on this request: try it again"),
     core.CancelledError: Problem(CLIENT_CLOSED, INVALID, "cancelled"),
     Exception: Problem(500, SERVER, "internal_error", "an internal error ended this request"),
@@ -47,7 +48,7 @@ WIRE_NAMES: Final[Mapping[str, str]] = {
     "answer": "answer.length",
     "suffix": "answer.suffix",
     "scored_positions": "answer.scored_positions",
-    **{name: f"tie.{name}" for name in ("interval", "score", "cross_model", "selection", "best_model")},
+    **{name: f"tie.{name}" for name in ("interval", "score", "cross_model", "selection", "best_model", "min_models")},
     "relay_boundary": "tie.relay_boundary",
     **{name: f"unmasking.{name}" for name in ("policy", "k", "tau", "factor", "gamma", "suppress_end", "fill_end")},
 }

@@ -79,7 +79,7 @@ class EngineObserver(Observer):
             return
         self._metrics.request_rounds.observe(num_rounds)
         final = request.members[outcome.final.member].name
-        self._metrics.selections.labels(final, request.options.selection).inc()
+        self._metrics.selections.labels(final, outcome.rule).inc()
         self._count_steps(request, outcome.last_trajectories, outcome.final.member)
 
     def _count_relay(self, request: Request, ended: Round, leader: str) -> None:

@@ -4,7 +4,7 @@
 """
 
 import uuid
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
@@ -15,15 +15,23 @@ import torch
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, Job, make_job
 from tie_core.ending import make_ending
-from tie_core.errors import MemberError, OptionsError, OutOfMemoryError, PromptError, UnknownModelError
+from tie_core.errors import (
+    LossReason,
+    MemberError,
+    OptionsError,
+    OutOfMemoryError,
+    PromptError,
+    UnknownModelError,
+)
 from tie_core.events import Completed, Event
+from tie_core.lost import Lost
 from tie_core.member import Member, Query
 from tie_core.narrator import Narrator
 from tie_core.options import MAX_GENERATED, TieOptions, resolve_options
 from tie_core.prediction import Prediction
 from tie_core.prompting import Message, prompt_ids
 from tie_core.request import Detail, Request
-from tie_core.tie import Round
+from tie_core.tie import Decode, Probe, Round
 
 
 class Ensemble:
@@ -107,6 +115,10 @@ class Ensemble:
     def resolve(self, members: Sequence[Member], options: Mapping[str, Any]) -> TieOptions:
         policy = str(options.get("policy", self._defaults.get("policy", "top_k")))
         resolved = resolve_options(self._defaults, self._policy_defaults.get(policy, {}), options)
+        if options.get("min_models") is not None and resolved.min_models > len(members):
+            raise OptionsError(
+                "min_models", f"min_models is at most the number of models that are asked: {len(members)}"
+            )
         is_asked = resolved.selection == "best_model" or options.get("best_model") is not None
         if is_asked and resolved.best_model not in [member.name for member in members]:
             raise OptionsError("best_model", f"best_model is one of {_names(members)}")
@@ -144,12 +156,20 @@ class Ensemble:
         return tuple(by_name[name] for name in models)
 
 
-def run_plainly(request: Request) -> Generator[Event, None, Completed]:
-    """Drive one request on this thread, a forward at a time, and tell every step of it."""
+Losses = Callable[[int, int], LossReason | None]
+"""Round and member -> why the member is lost to it."""
+
+
+def run_plainly(request: Request, losses: Losses = lambda number, member: None) -> Generator[Event, None, Completed]:
+    """Drive one request on this thread, a forward at a time, and tell every step of it.
+
+    `losses` are members that are lost besides: it shows what a request comes to with the members left.
+    """
     narrator, program = Narrator(request), request.program()
     yield narrator.created(queue_position=0)
     yield narrator.started()
     reply: tuple[Any, ...] | None = None
+    number = 1
     while True:
         try:
             work = program.send(reply)
@@ -163,25 +183,39 @@ def run_plainly(request: Request) -> Generator[Event, None, Completed]:
         narrator.stopwatch.lap("relay")
         if isinstance(work, Round):
             yield from narrator.round(work)
-            reply = None
+            number, reply = work.number + 1, None
             continue
-        jobs = [make_job(item, request.options) for item in work]
-        yield from _run_in_turn(request, jobs, narrator)
-        narrator.stopwatch.lap("decode" if isinstance(jobs[0], Denoising) else "score")
-        reply = tuple(job.result for job in jobs)
+        asked: Sequence[Decode | Probe] = work
+        results: dict[int, Any] = {
+            index: Lost(reason)
+            for index, item in enumerate(asked)
+            if (reason := losses(number, item.member)) is not None
+        }
+        jobs = {index: make_job(item, request.options) for index, item in enumerate(asked) if index not in results}
+        yield from _run_in_turn(request, jobs, results, narrator)
+        narrator.stopwatch.lap("decode" if isinstance(work[0], Decode) else "score")
+        reply = tuple(results[index] for index in range(len(work)))
 
 
-def _run_in_turn(request: Request, jobs: Sequence[Job], narrator: Narrator) -> Iterator[Event]:
-    """One step of each unfinished job after the other, until all are finished."""
-    for job in jobs:
+def _run_in_turn(
+    request: Request, jobs: Mapping[int, Job], results: dict[int, Any], narrator: Narrator
+) -> Iterator[Event]:
+    """One step of each unfinished job after the other, until all are finished or lost."""
+    for job in jobs.values():
         step = job.begin()
         if step is not None and isinstance(job, Denoising) and request.wants_steps:
             yield narrator.step(job.work.member, step)
-    while unfinished := [job for job in jobs if not job.is_finished]:
-        for job in unfinished:
-            step = job.accept(_read(request.members[job.work.member], job.query))
+    while unfinished := [index for index, job in jobs.items() if index not in results and not job.is_finished]:
+        for index in unfinished:
+            job = jobs[index]
+            try:
+                step = job.accept(_read(request.members[job.work.member], job.query))
+            except MemberError as error:
+                results[index] = Lost.by(error)
+                continue
             if step is not None and isinstance(job, Denoising) and request.wants_steps:
                 yield narrator.step(job.work.member, step)
+    results |= {index: job.result for index, job in jobs.items() if index not in results}
 
 
 def _read(member: Member, query: Query) -> Prediction:

@@ -12,10 +12,16 @@ TieError
 ├── OverloadedError             submitted while the queue was full
 ├── MemberError                 a member failed on this request: NaN logits, an exception in its forward
 │   └── OutOfMemoryError        a canvas that the memory of the member's device does not hold, even alone
+├── NoMemberLeftError           members were lost, and fewer are left than the request goes on with
 ├── CancelledError              the request was cancelled
 ├── DeadlineError               the time that the request allowed is over
 └── InternalError               a bug; the message names its type, never the data
 """
+
+from typing import Literal
+
+LossReason = Literal["exception", "not_finite", "out_of_memory", "wrong_shape", "stalled", "died", "down"]
+"""Why a member is lost to a round: the first four are failures at one request's row, the others of its whole worker."""
 
 
 class TieError(Exception):
@@ -65,18 +71,30 @@ class OverloadedError(TieError):
 class MemberError(TieError):
     """A member failed on this request."""
 
+    reason: LossReason = "exception"
+
     @classmethod
     def not_finite(cls, member: str) -> "MemberError":
-        return cls(f"model {member} gave logits that are not finite")
+        return cls(f"model {member} gave logits that are not finite")._because("not_finite")
+
+    @classmethod
+    def wrong_shape(cls, member: str) -> "MemberError":
+        return cls(f"model {member} gave another number of predictions than it was asked for")._because("wrong_shape")
 
     @classmethod
     def in_forward(cls, member: str, error: Exception) -> "MemberError":
         """Names the type of what was raised, never its data."""
         return cls(f"model {member} failed in its forward pass: {type(error).__name__}")
 
+    def _because(self, reason: LossReason) -> "MemberError":
+        self.reason = reason
+        return self
+
 
 class OutOfMemoryError(MemberError):
     """A canvas that the memory of its member's device does not hold, even alone."""
+
+    reason = "out_of_memory"
 
     @classmethod
     def of_canvas(cls, member: str, device: object, num_positions: int) -> "OutOfMemoryError":
@@ -84,6 +102,17 @@ class OutOfMemoryError(MemberError):
         return cls(
             f"{member} has too little memory on {device} for a canvas of {num_positions:,} positions: shorten the"
             " prompt or gen_length, or place the model with a smaller dtype or on a larger device"
+        )
+
+
+class NoMemberLeftError(TieError):
+    """Members were lost, and fewer are left than the request goes on with."""
+
+    @classmethod
+    def of(cls, num_left: int, num_members: int, min_models: int) -> "NoMemberLeftError":
+        return cls(
+            f"{num_left} of {num_members} models are left, and the request goes on with no fewer than {min_models}: "
+            "try it again, models restart by themselves"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from tie_core.errors import TieError
+from tie_core.errors import LossReason, TieError
 from tie_core.options import Approximation
 from tie_core.selection import TieBreak
 
@@ -79,6 +79,15 @@ class NfeInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LostInfo:
+    """A member that took no part in a round, and why."""
+
+    round: int
+    model: str
+    reason: LossReason
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     """The request was accepted. `queue_position` counts the requests before it (0: it starts at once)."""
 
@@ -117,6 +126,7 @@ class RoundEnded:
     """A round was assessed and relayed. Applying every `unset`, then `set`, in order gives the leader's canvas.
 
     `settled` is the text that this relay settled: those of all rounds in a row are the beginning of the final text.
+    `steps` and `scores` are of the members that were there; `lost` are the others.
     """
 
     type: ClassVar[str] = "tie.round"
@@ -133,6 +143,7 @@ class RoundEnded:
     masked_left: int
     answer_probe: AnswerProbe
     settled: str = ""
+    lost: tuple[LostInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,8 @@ class TieInfo:
     `scored` says what was assessed: the answer positions, or all generated ones (task `open`, not the paper's).
     `approximations` are those that committed a token of some member: an empty list is the exact method's answer.
     `partial`: the deadline came first; text and `final_model` are the last leader's, and nothing was chosen.
+    `degraded`: members were lost on the way; `lost` says to which rounds. `final_rule` is the one that chose, which is
+    `lowest_tcc` where the best model was asked for and was lost at the end.
     """
 
     rounds: int
@@ -174,6 +187,7 @@ class TieInfo:
     degraded: bool = False
     approximations: tuple[Approximation, ...] = ()
     partial: bool = False
+    lost: tuple[LostInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

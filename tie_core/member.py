@@ -105,7 +105,7 @@ class Member:
             raise
         except Exception as error:  # whatever a model raises must not reach the other requests
             if len(queries) == 1:
-                return [MemberError.in_forward(self.name, error)]
+                return [error if isinstance(error, MemberError) else MemberError.in_forward(self.name, error)]
             return [prediction for query in queries for prediction in self.predict([query])]
 
     def _predict(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
@@ -116,7 +116,10 @@ class Member:
 
     def _forward(self, queries: Sequence[Query]) -> list[Prediction | MemberError]:
         """`queries` come in the order of their packing keys."""
-        predictions = to_predictions(self.read(self.pack(queries)), [query.watched for query in queries])
+        columns = self.read(self.pack(queries))
+        if not columns.are_of(sum(len(query.watched) for query in queries)):
+            raise MemberError.wrong_shape(self.name)
+        predictions = to_predictions(columns, [query.watched for query in queries])
         return [MemberError.not_finite(self.name) if prediction is None else prediction for prediction in predictions]
 
     @torch.inference_mode()

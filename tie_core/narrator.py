@@ -5,7 +5,7 @@ Knows what happened, not how it ran: the plain driver and the engine both narrat
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 
 from tie_core.canvas import Canvas, Commit
@@ -17,7 +17,7 @@ from tie_core.events import (
     Completed,
     Created,
     Event,
-    FinishReason,
+    LostInfo,
     ModelInfo,
     NfeInfo,
     Placed,
@@ -28,14 +28,14 @@ from tie_core.events import (
     StepTaken,
     TieInfo,
     Timings,
-    Usage,
 )
-from tie_core.member import Member
-from tie_core.options import Approximation
+from tie_core.lost import Lost
+from tie_core.options import Approximation, SelectionName
 from tie_core.request import Request
 from tie_core.scoring import History
 from tie_core.settled import SettledText
 from tie_core.tie import Outcome, Round
+from tie_core.told import before_first_mask, finish_reason_of, text_of, told_tokens, usage_of
 from tie_core.trajectory import Trajectory
 
 
@@ -76,6 +76,7 @@ class Narrator:
         self._rounds = 0
         self._leader, self._canvases = 0, request.canvases  # of the last round, and after it
         self._approximations: set[Approximation] = set()
+        self._lost: list[LostInfo] = []
 
     def created(self, queue_position: int) -> Created:
         request, layout, suffix = self._request, self._request.canvases[0].layout, self._num_suffix
@@ -127,7 +128,8 @@ class Narrator:
         """The round's event, and an answer event once answer tokens are committed."""
         self._note_first_state()
         self._count(ended.trajectories, ended.num_score_forwards)
-        leader, leading = ended.leader.member, ended.trajectories[ended.leader.member]
+        leader = ended.leader.member
+        leading = next(run for run in ended.trajectories if run.member == leader)
         self._wins[leader] += 1
         self._switches += ended.switched
         self._rounds = ended.number
@@ -135,10 +137,10 @@ class Narrator:
         placed, unset = self._show(leading)
         yield RoundEnded(
             round=ended.number,
-            steps={name: run.num_steps for name, run in zip(self._names, ended.trajectories, strict=True)},
+            steps={self._names[run.member]: run.num_steps for run in ended.trajectories},
             scores={
-                name: ScoreInfo(score.value, score.tcc, score.top1)
-                for name, score in zip(self._names, ended.scores, strict=True)
+                self._names[run.member]: ScoreInfo(score.value, score.tcc, score.top1)
+                for run, score in zip(ended.trajectories, ended.scores, strict=True)
             },
             leader=self._names[leader],
             switched=ended.switched,
@@ -152,6 +154,7 @@ class Narrator:
             masked_left=leading.end.masked_left,
             answer_probe=self._answer_probe(leader, leading.end, leading.history),
             settled=self._settled.advance(ended.canvases),
+            lost=self._note_lost(ended.number, ended.lost),
         )
         yield from self._answer(leader, leading.end)
         self._round = ended.number + 1
@@ -159,50 +162,62 @@ class Narrator:
     def completed(self, outcome: Outcome) -> Iterator[Event]:
         """The steps of an early commit for listeners that ask for steps, the last answer event and the result."""
         self._count(outcome.last_trajectories, (0,) * len(self._names))
+        self._note_lost(self._round, outcome.lost)
         if self._request.wants_steps:
             yield from (self._early_step(run) for run in outcome.last_trajectories if run.early_commits)
         final = outcome.final.member
-        yield from self._answer(final, outcome.canvases[final])
+        yield from self._answer(final, outcome.final_canvas)
         scores = {
             self._names[run.member]: float(run.tcc.value) if run.tcc.has_evidence else None
             for run in outcome.candidates
         }
-        yield self._ended(final, outcome.canvases, scores)
+        canvases = {run.member: canvas for run, canvas in zip(outcome.candidates, outcome.canvases, strict=True)}
+        yield self._ended(final, canvases, scores, outcome.rule)
 
     def cut_off(self) -> Completed:
         """The deadline came first: what the last leader had committed, up to its first mask. Nothing is chosen."""
-        ended = self._ended(self._leader, self._canvases, dict.fromkeys(self._names))
+        rule, scores = self._request.options.selection, dict.fromkeys(self._names)
+        ended = self._ended(self._leader, dict(enumerate(self._canvases)), scores, rule)
         return replace(ended, finish_reason="deadline", tie=replace(ended.tie, partial=True))
 
-    def _ended(self, final: int, canvases: tuple[Canvas, ...], scores: dict[str, float | None]) -> Completed:
+    def _ended(
+        self, final: int, canvases: Mapping[int, Canvas], scores: dict[str, float | None], rule: SelectionName
+    ) -> Completed:
         canvas, member, ending = canvases[final], self._request.members[final], self._request.ending
-        parts, is_stopped = ending.of(_told_tokens(member, canvas), member.vocabulary)
+        parts, is_stopped = ending.of(told_tokens(member, canvas), member.vocabulary)
         return Completed(
             id=self._request.id,
             text=parts.text,
             reasoning=parts.reasoning,
             answer=(parts.answer if canvas.layout.answer else parts.reasoning).strip(),
-            finish_reason=_finish_reason(member, canvas, ending.max_tokens, is_stopped),
-            usage=_usage(canvas, ending.max_tokens),
-            tie=self._tie_info(final, canvases, scores),
+            finish_reason=finish_reason_of(member, canvas, ending.max_tokens, is_stopped),
+            usage=usage_of(canvas, ending.max_tokens),
+            tie=self._tie_info(final, canvases, scores, rule),
             timings=self._timings(),
         )
 
-    def _tie_info(self, final: int, canvases: tuple[Canvas, ...], scores: dict[str, float | None]) -> TieInfo:
+    def _tie_info(
+        self, final: int, canvases: Mapping[int, Canvas], scores: dict[str, float | None], rule: SelectionName
+    ) -> TieInfo:
+        members = self._request.members
         return TieInfo(
             rounds=self._rounds,
             switches=self._switches,
             wins={name: self._wins[member] for member, name in enumerate(self._names)},
             final_model=self._names[final],
-            final_rule=self._request.options.selection,
+            final_rule=rule,
             scores=scores,
             nfe=self._nfe(),
-            scored="answer" if canvases[0].layout.answer else "all",
+            scored="answer" if canvases[final].layout.answer else "all",
             candidates={
-                member.name: _text(member, canvas, _before_first_mask(canvas, canvas.layout.scored_region)).strip()
-                for member, canvas in zip(self._request.members, canvases, strict=True)
+                self._names[number]: text_of(
+                    members[number], canvas, before_first_mask(canvas, canvas.layout.scored_region)
+                ).strip()
+                for number, canvas in canvases.items()
             },
+            degraded=bool(self._lost),
             approximations=tuple(sorted(self._approximations)),
+            lost=tuple(self._lost),
         )
 
     def _timings(self) -> Timings:
@@ -223,10 +238,15 @@ class Narrator:
 
     def _count(self, trajectories: tuple[Trajectory, ...], num_score_forwards: tuple[int, ...]) -> None:
         """A step's prediction counts as decoding even if it was read before its round."""
-        for trajectory, num_forwards in zip(trajectories, num_score_forwards, strict=True):
+        for trajectory in trajectories:
             self._decode_forwards[trajectory.member] += trajectory.num_steps
-            self._score_forwards[trajectory.member] += num_forwards
+            self._score_forwards[trajectory.member] += num_score_forwards[trajectory.member]
             self._approximations |= trajectory.approximations
+
+    def _note_lost(self, number: int, lost: Mapping[int, Lost]) -> tuple[LostInfo, ...]:
+        told = tuple(LostInfo(number, self._names[member], lost[member].reason) for member in sorted(lost))
+        self._lost += told
+        return told
 
     def _nfe(self) -> dict[str, NfeInfo]:
         return {
@@ -264,7 +284,7 @@ class Narrator:
         region = canvas.layout.scored_region
         masked = len(canvas.masked(region))
         if masked < len(region):
-            text = _text(self._request.members[member], canvas, region)
+            text = text_of(self._request.members[member], canvas, region)
             yield Answer(text, round(1 - masked / len(region), 6))
 
     def _answer_probe(self, member: int, canvas: Canvas, history: History) -> AnswerProbe:
@@ -280,40 +300,6 @@ class Narrator:
             tcc=float(history.changes.value),
             top1=round(history.top1, 6),
         )
-
-
-def _text(member: Member, canvas: Canvas, region: range) -> str:
-    """The committed text of a region, up to its first end token."""
-    tokens = [canvas.generated[position] for position in region if not canvas.is_masked(position)]
-    return member.vocabulary.decode(member.vocabulary.until_end(tokens))
-
-
-def _told_tokens(member: Member, canvas: Canvas) -> list[tuple[int, ...]]:
-    """Of each region, up to its first end token or mask: behind a mask is no text, since words would be missing."""
-    told = [_before_first_mask(canvas, region) for region in canvas.layout.regions]
-    if not canvas.is_answered and canvas.masked(canvas.layout.reasoning_region):
-        told[1:] = range(0), range(0)
-    return [member.vocabulary.until_end(canvas.generated[region.start : region.stop]) for region in told]
-
-
-def _before_first_mask(canvas: Canvas, region: range) -> range:
-    return range(region.start, next(iter(canvas.masked(region)), region.stop))
-
-
-def _finish_reason(member: Member, canvas: Canvas, max_tokens: int | None, is_stopped: bool) -> FinishReason:
-    """`stop` if a stop string or the member itself ended the text, or an early commit did; else `length`."""
-    if is_stopped or max_tokens is not None:
-        return "stop" if is_stopped else "length"
-    ended = not canvas.is_complete or any(
-        canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region
-    )
-    return "stop" if ended else "length"
-
-
-def _usage(canvas: Canvas, max_tokens: int | None) -> Usage:
-    num_generated = canvas.layout.length - canvas.masked_left
-    num_told = num_generated if max_tokens is None else min(num_generated, max_tokens)
-    return Usage(len(canvas.prompt), num_told, len(canvas.prompt) + num_told)
 
 
 def _milliseconds(seconds: float) -> float:

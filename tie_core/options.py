@@ -33,6 +33,7 @@ class TieOptions:
     `suppress_end` keeps end tokens from being committed early: `confidence` commits them last (the setting of
     LLaDA-1.5's own GSM8K evaluation), `prediction` never predicts EOS. Statistics never see it.
     `relay_boundary` says where a round may end: `auto` is a block boundary between different tokenizers, else any step.
+    `min_models` members must be left in every round, or the request ends.
     `k`, `tau`, `factor` and `gamma` (nats) each belong to one unmasking policy. Approximations, off by default:
     `fill_end` writes end-of-text behind a committed one, to the end of its region; `early_commit` ends a request whose
     answer all members agree on, with `early_commit_margin` as the least top-1 minus top-2 probability; `cache: window`
@@ -51,6 +52,7 @@ class TieOptions:
     cross_model: bool = True
     selection: SelectionName = "lowest_tcc"
     best_model: str | None = None
+    min_models: int = 1
     relay_boundary: RelayBoundary = "auto"
     policy: PolicyName = "top_k"
     k: int = 1
@@ -135,6 +137,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "block_size": (1, MAX_GENERATED),
     "scored_positions": (1, MAX_GENERATED),
     "interval": (1, 1_000_000),
+    "min_models": (1, 64),
     "k": (1, MAX_GENERATED),
     "refresh_interval": (1, 1_000_000),
 }

@@ -101,6 +101,17 @@ class Columns:
     def joined(cls, parts: Sequence["Columns"]) -> "Columns":
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
+    def are_of(self, num_rows: int) -> bool:
+        """Whether there is one value in each column for so many rows."""
+        return all(getattr(self, each.name).shape == (num_rows,) for each in fields(self))
+
+    def are_numbers(self, num_tokens: int) -> NDArray[np.bool_]:
+        """[K]: rows whose statistics are finite and whose ids are of a vocabulary of so many tokens."""
+        sums = self.top1 + self.margin + self.negative_entropy + self.confidences
+        lowest, highest = np.minimum(self.tokens, self.proposals), np.maximum(self.tokens, self.proposals)
+        is_usable: NDArray[np.bool_] = self.is_finite & np.isfinite(sums) & (lowest >= 0) & (highest < num_tokens)
+        return is_usable
+
     def clear(self, rows: slice) -> None:
         """Forget what these rows say, which may be no numbers."""
         for each in fields(self):

@@ -3,12 +3,12 @@
 Knows scores and counts only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tie_core.options import SelectionName
-from tie_core.scoring import ChangeCount, Score
+from tie_core.scoring import NOTHING_COUNTED, ChangeCount, History, Score
 
 TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress"]
 
@@ -24,22 +24,23 @@ class Leader:
     tie_break: TieBreak | None
 
 
-def choose_leader(scores: Sequence[Score], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
+def choose_leader(scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
     """The member with the highest score. Ties: top-1, then the last leader, then the members' order.
 
-    A trajectory without evidence ranks below every one that has some. If none has any the last leader stays, and in
-    the first round the highest mean confidence of the committed tokens decides.
+    A member that was lost has no score and cannot lead. A trajectory without evidence ranks below every one that has
+    some. If none has any the last leader stays, and where there is none (in the first round, or since it was lost) the
+    highest mean confidence of the committed tokens decides.
     """
-    everyone = range(len(scores))
-    members = [member for member in everyone if can_lead[member]]
+    scored = {member: score for member, score in enumerate(scores) if score is not None}
+    members = [member for member in scored if can_lead[member]]
     assert members, "the canvas that was handed over last can always lead"
-    leader = _best(scores, members, last_leader)
-    if leader.member != _best(scores, everyone, last_leader).member:
+    leader = _best(scored, members, last_leader)
+    if leader.member != _best(scored, list(scored), last_leader).member:
         return Leader(leader.member, "progress")
     return leader
 
 
-def _best(scores: Sequence[Score], members: Sequence[int], last_leader: int | None) -> Leader:
+def _best(scores: Mapping[int, Score], members: Sequence[int], last_leader: int | None) -> Leader:
     informed = {member: value for member in members if (value := scores[member].value) is not None}
     if not informed:
         return Leader(_without_evidence(scores, members, last_leader), "no_evidence")
@@ -56,13 +57,13 @@ def _best(scores: Sequence[Score], members: Sequence[int], last_leader: int | No
     return Leader(surest[0], "order")
 
 
-def _without_evidence(scores: Sequence[Score], members: Sequence[int], last_leader: int | None) -> int:
+def _without_evidence(scores: Mapping[int, Score], members: Sequence[int], last_leader: int | None) -> int:
     if last_leader is not None and last_leader in members:
         return last_leader
     return max(members, key=lambda member: (scores[member].commit_confidence, -member))
 
 
-ChooseLeader = Callable[[Sequence[Score], Sequence[bool], int | None], Leader]
+ChooseLeader = Callable[[Sequence[Score | None], Sequence[bool], int | None], Leader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,25 @@ class Candidate:
     tcc: ChangeCount
     top1: float
     wins: int
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one member did over the whole run, history by history: pairs across a relay are never counted."""
+
+    member: int
+    tcc: ChangeCount = NOTHING_COUNTED
+    top1: float = 0.0
+    wins: int = 0
+
+    def add(self, history: History, *, has_led: bool = False) -> None:
+        self.tcc += history.changes
+        self.top1 = history.top1 if history.changes.has_evidence else self.top1
+        self.wins += has_led
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.member, self.tcc, self.top1, self.wins)
 
 
 def lowest_tcc(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
@@ -89,6 +109,12 @@ def most_selected(candidates: Sequence[Candidate], best_model: int | None) -> Ca
 def configured_best(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
     """The member that the caller names as the best one."""
     return next(candidate for candidate in candidates if candidate.member == best_model)
+
+
+def rule_among(candidates: Sequence[Candidate], asked: SelectionName, best_model: int | None) -> SelectionName:
+    """The rule that can choose among these candidates: `lowest_tcc` where the best model itself was lost."""
+    is_missing = best_model not in [candidate.member for candidate in candidates]
+    return "lowest_tcc" if asked == "best_model" and is_missing else asked
 
 
 Selection = Callable[[Sequence[Candidate], int | None], Candidate]

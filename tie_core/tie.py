@@ -1,31 +1,31 @@
 """TIE: generate, assess, relay; then choose. Sections 4.1 to 4.4 of the paper as one generator that runs no model.
 
-It yields the work of a round and is sent the results back, in the same order. Whoever drives it owns the models, the
-batches, the clocks and the errors; closing the generator cancels the request.
+It yields the work of a round and is sent the results back, in the same order, or `Lost` where there is none: the round
+then is that of the members left. Whoever drives it owns the models, the batches, the clocks and the errors; closing the
+generator cancels the request.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from tie_core.canvas import Canvas
 from tie_core.early_commit import commit_early
-from tie_core.options import TieOptions
+from tie_core.lost import Attendance, Lost
+from tie_core.options import SelectionName, TieOptions
 from tie_core.prediction import Prediction
 from tie_core.relay import Relayed, Views, extends
 from tie_core.scoring import (
-    NOTHING_COUNTED,
     READINGS,
-    ChangeCount,
     History,
     Scope,
     Score,
     history_value,
     reading_value,
 )
-from tie_core.selection import SELECTIONS, Candidate, ChooseLeader, Leader, choose_leader
+from tie_core.selection import SELECTIONS, Candidate, ChooseLeader, Leader, Ledger, choose_leader, rule_among
 from tie_core.trajectory import Trajectory
 from tie_core.vocabulary import Vocabulary
 
@@ -57,9 +57,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A round that ended in a relay. `canvases` are the members' after it.
+    """A round that ended in a relay. `canvases` are all members' after it.
 
-    `num_score_forwards` are the members' readings less those that are the next round's first predictions.
+    `trajectories` and their `scores` are those of the members left; the others are in `lost`, whenever in the round
+    they failed. `num_score_forwards` are the members' readings less those that are the next round's first predictions.
     """
 
     number: int
@@ -70,19 +71,26 @@ class Round:
     relayed: tuple[Relayed, ...]
     canvases: tuple[Canvas, ...]
     num_score_forwards: tuple[int, ...]
+    lost: Mapping[int, Lost]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end: all candidates with their canvases, answers complete, and the one that the final rule chose.
+    """The end: all candidates with their canvases, answers complete, and the one that the `rule` chose.
 
-    `last_trajectories` are the members' steps since the last relay.
+    `last_trajectories` are the candidates' steps since the last relay; `lost` are who was lost after it.
     """
 
     final: Candidate
+    rule: SelectionName
     candidates: tuple[Candidate, ...]
     canvases: tuple[Canvas, ...]
     last_trajectories: tuple[Trajectory, ...]
+    lost: Mapping[int, Lost]
+
+    @property
+    def final_canvas(self) -> Canvas:
+        return self.canvases[self.candidates.index(self.final)]
 
 
 Program = Generator[tuple[Decode, ...] | tuple[Probe, ...] | Round, Any, Outcome]
@@ -99,9 +107,12 @@ def tie(
 
     `best_model` is the member that the selection rule of that name returns. `choose` picks the leaders; evaluation
     compares the method with other ways to pick.
+
+    Raises:
+        NoMemberLeftError, MemberError: fewer members than `min_models` were left in a round.
     """
     scopes = [_scope(vocabulary, canvas, options) for vocabulary, canvas in zip(vocabularies, canvases, strict=True)]
-    ledger = [_Ledger(member) for member in range(len(canvases))]
+    ledger = [Ledger(member) for member in range(len(canvases))]
     to_boundary = _rounds_end_at_blocks(vocabularies, options)
     canvases = tuple(canvases)
     first_predictions: tuple[Prediction | None, ...] = (None,) * len(canvases)
@@ -112,36 +123,44 @@ def tie(
     for number in range(1, num_rounds + 1):
         # Section 4.1: every member denoises for n steps from its canvas; the last round allowed runs to the end.
         num_steps = options.interval if number < num_rounds else None
-        trajectories: tuple[Trajectory, ...] = yield tuple(
+        work = tuple(
             Decode(member, canvas, History(scopes[member]), num_steps, to_boundary, first_predictions[member])
             for member, canvas in enumerate(canvases)
         )
-        trajectories = commit_early(trajectories, vocabularies, options)  # ours, off by default
-        if any(trajectory.end.is_answered for trajectory in trajectories):
+        attendance = Attendance(len(canvases), options.min_models)
+        decoded = yield from attendance.ask(work)
+        trajectories = commit_early(tuple(run for _, run in decoded), vocabularies, options)  # ours, off by default
+        if _any_is_answered(trajectories):
             break
-        # Section 4.2: one score per trajectory; the most reliable one leads.
-        views = Views([trajectory.end for trajectory in trajectories], vocabularies)
-        readings = yield from _read(views, len(trajectories), options)
-        scores = tuple(_assess(trajectory, views, readings, scopes, options) for trajectory in trajectories)
+        # Section 4.2: one score per trajectory; the most reliable one leads. Who is lost in it was not there.
+        views = Views(_ends(canvases, trajectories), vocabularies)
+        readings = yield from _read(views, trajectories, options, attendance)
+        if len(left := attendance.left(trajectories)) < len(trajectories):
+            trajectories = commit_early(left, vocabularies, options)
+            if _any_is_answered(trajectories):
+                break
+        scores = {run.member: _assess(run, views, readings, scopes, options) for run in trajectories}
         prefixes = views.prefixes()
-        can_lead = [member == leader or extends(prefix, handed_over) for member, prefix in enumerate(prefixes)]
-        won = choose(scores, can_lead, leader)
+        can_lead = _who_can_lead(prefixes, scores, leader, handed_over)
+        won = choose([scores.get(member) for member in range(len(canvases))], can_lead, leader)
         # Section 4.3: the leader's canvas becomes everybody's; histories start anew.
         canvases, relayed = views.relay(won.member)
         switched, leader, handed_over = leader not in (None, won.member), won.member, prefixes[won.member]
         first_predictions = tuple(readings.get(Probe(member, canvas)) for member, canvas in enumerate(canvases))
-        for entry in ledger:
-            entry.add(trajectories[entry.member].history, has_led=entry.member == leader)
+        for run in trajectories:
+            ledger[run.member].add(run.history, has_led=run.member == leader)
         num_forwards = _score_forwards(readings, first_predictions)
-        yield Round(number, trajectories, scores, won, switched, relayed, canvases, num_forwards)
+        all_scores = tuple(scores.values())
+        yield Round(number, trajectories, all_scores, won, switched, relayed, canvases, num_forwards, attendance.lost)
 
     # Section 4.4: a completed member ends the relays; the others finish alone, and one of M candidates is chosen.
-    last = yield from _finish(trajectories)
-    for entry in ledger:
-        entry.add(last[entry.member].history)
-    candidates = tuple(entry.candidate for entry in ledger)
-    final = SELECTIONS[options.selection](candidates, best_model)
-    return Outcome(final, candidates, tuple(trajectory.end for trajectory in last), last)
+    last = yield from _finish(trajectories, attendance)
+    for run in last:
+        ledger[run.member].add(run.history)
+    candidates = tuple(ledger[run.member].candidate for run in last)
+    rule = rule_among(candidates, options.selection, best_model)
+    final = SELECTIONS[rule](candidates, best_model)
+    return Outcome(final, rule, candidates, tuple(run.end for run in last), last, attendance.lost)
 
 
 def max_rounds(canvases: Sequence[Canvas], options: TieOptions) -> int:
@@ -162,19 +181,50 @@ def _rounds_end_at_blocks(vocabularies: Sequence[Vocabulary], options: TieOption
     return any(vocabulary.fingerprint != vocabularies[0].fingerprint for vocabulary in vocabularies)
 
 
+def _any_is_answered(trajectories: Iterable[Trajectory]) -> bool:
+    return any(run.end.is_answered for run in trajectories)
+
+
+def _ends(canvases: Sequence[Canvas], trajectories: Iterable[Trajectory]) -> list[Canvas]:
+    """Where the members are: one that is lost is where the last relay left it."""
+    ends = dict(enumerate(canvases)) | {run.member: run.end for run in trajectories}
+    return list(ends.values())
+
+
+def _who_can_lead(
+    prefixes: Sequence[bytes], left: Container[int], last_leader: int | None, handed_over: bytes
+) -> list[bool]:
+    """Who goes on from what was handed over. Without the last leader perhaps nobody does: then whoever is left."""
+    is_left = [member in left for member in range(len(prefixes))]
+    can_lead = [
+        is_left[member] and (member == last_leader or extends(prefix, handed_over))
+        for member, prefix in enumerate(prefixes)
+    ]
+    return can_lead if any(can_lead) else is_left
+
+
 def _read(
-    views: Views, num_members: int, options: TieOptions
-) -> Generator[tuple[Probe, ...], tuple[Prediction, ...], dict[Probe, Prediction]]:
-    """The readings that the score asks for, each canvas once: M x M with cross-model scoring, M without."""
+    views: Views, trajectories: Sequence[Trajectory], options: TieOptions, attendance: Attendance
+) -> Generator[tuple[Probe, ...], Any, dict[Probe, Prediction]]:
+    """The readings that the score asks for, each canvas once: M x M with cross-model scoring, M without. Those of the
+    members left, by the members left.
+    """
     if options.score not in READINGS:
         return {}
-    probes = dict.fromkeys(
-        probe
-        for source in range(num_members)
-        for probe in _probes(views, source, range(num_members) if options.cross_model else (source,))
+    probes = _probes_of_all(views, trajectories, options)
+    read = dict((yield from attendance.ask(probes)))
+    return {probe: read[probe] for probe in _probes_of_all(views, attendance.left(trajectories), options)}
+
+
+def _probes_of_all(views: Views, trajectories: Sequence[Trajectory], options: TieOptions) -> tuple[Probe, ...]:
+    readers = [run.member for run in trajectories]
+    return tuple(
+        dict.fromkeys(
+            probe
+            for source in readers
+            for probe in _probes(views, source, readers if options.cross_model else (source,))
+        )
     )
-    predictions = yield tuple(probes)
-    return dict(zip(probes, predictions, strict=True))
 
 
 def _probes(views: Views, source: int, readers: Iterable[int]) -> Iterator[Probe]:
@@ -196,7 +246,7 @@ def _assess(
     history = trajectory.history
     if options.score in READINGS:
         readers = range(len(scopes)) if options.cross_model else (trajectory.member,)
-        probes = _probes(views, trajectory.member, readers)
+        probes = [probe for probe in _probes(views, trajectory.member, readers) if probe in readings]
         value = reading_value([(readings[probe], scopes[probe.member]) for probe in probes], options.score)
     else:
         value = history_value(history)
@@ -217,34 +267,15 @@ def _score_forwards(
 
 
 def _finish(
-    trajectories: tuple[Trajectory, ...],
-) -> Generator[tuple[Decode, ...], tuple[Trajectory, ...], tuple[Trajectory, ...]]:
+    trajectories: tuple[Trajectory, ...], attendance: Attendance
+) -> Generator[tuple[Decode, ...], Any, tuple[Trajectory, ...]]:
     """Let the members that have not completed run to their end, each history going on unbroken."""
-    unfinished = [trajectory for trajectory in trajectories if not trajectory.end.is_answered]
+    unfinished = [run for run in trajectories if not run.end.is_answered]
     if not unfinished:
         return trajectories
-    rest = yield tuple(Decode(trajectory.member, trajectory.end, trajectory.history, None) for trajectory in unfinished)
-    by_member = {trajectory.member: trajectory for trajectory in rest}
+    work = tuple(Decode(run.member, run.end, run.history, None) for run in unfinished)
+    by_member = {run.member: run for _, run in (yield from attendance.ask(work))}
     return tuple(
-        trajectory.followed_by(by_member[trajectory.member]) if trajectory.member in by_member else trajectory
-        for trajectory in trajectories
+        run.followed_by(by_member[run.member]) if run.member in by_member else run
+        for run in attendance.left(trajectories)
     )
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """What one member did over the whole run, history by history: pairs across a relay are never counted."""
-
-    member: int
-    tcc: ChangeCount = NOTHING_COUNTED
-    top1: float = 0.0
-    wins: int = 0
-
-    def add(self, history: History, *, has_led: bool = False) -> None:
-        self.tcc += history.changes
-        self.top1 = history.top1 if history.changes.has_evidence else self.top1
-        self.wins += has_led
-
-    @property
-    def candidate(self) -> Candidate:
-        return Candidate(self.member, self.tcc, self.top1, self.wins)

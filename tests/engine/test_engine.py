@@ -14,12 +14,13 @@ from tests.running import Listening, run_together, running_engine
 from tie_core.engine.batch import Batch
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer, Tick
-from tie_core.ensemble import Ensemble
+from tie_core.ensemble import Ensemble, run_plainly
 from tie_core.errors import (
     CancelledError,
     EngineClosedError,
     InternalError,
     MemberError,
+    NoMemberLeftError,
     OverloadedError,
     RequestError,
     UnknownModelError,
@@ -94,19 +95,35 @@ def becomes_idle(engine: Engine) -> bool:
     return engine.num_rows == 0
 
 
+REASON = {gives_nan: "not_finite", raises: "exception"}
+
+
 @pytest.mark.parametrize("trouble", [gives_nan, raises])
-def test_a_fault_in_one_request_ends_it_alone(ensemble, trouble):
+def test_the_only_members_fault_ends_a_request_alone(ensemble, trouble):
+    poison = ensemble.members[0].vocabulary.encode("~")[0]
+    faulty = Ensemble("tiny", [sabotaged("llada-tiny", trouble, poison)])
+    with running_engine(faulty.members) as engine:
+        told, failed = run_together(engine, [faulty.request(**question()), faulty.request(**question("~ boom ~"))])
+    assert isinstance(failed[-1].error, MemberError)
+    assert "secret" not in str(failed[-1].error)
+    assert isinstance(told[-1], Completed)
+
+
+@pytest.mark.parametrize("trouble", [gives_nan, raises])
+def test_a_fault_at_one_request_costs_it_that_member_and_the_others_nothing(ensemble, trouble):
     poison = ensemble.members[0].vocabulary.encode("~")[0]
     members = [sabotaged("llada-tiny", trouble, poison), tiny("dream-tiny")]
     faulty = Ensemble("tiny", members)
     healthy = [question(f"What is {number} + 2?") for number in range(5)]
     with running_engine(members) as engine:
         asked = [faulty.request(**request) for request in (*healthy, question("~ boom ~"))]
-        *told, failed = run_together(engine, asked)
+        *told, degraded = run_together(engine, asked)
         assert becomes_idle(engine)
-    assert isinstance(failed[-1], Failed)
-    assert isinstance(failed[-1].error, MemberError)
-    assert "secret" not in str(failed[-1].error)
+    assert {loss.model for loss in degraded[-1].tie.lost} == {"llada-tiny"}
+    *_, reference = run_plainly(
+        ensemble.request(**question("~ boom ~")), lambda number, member: REASON[trouble] if member == 0 else None
+    )
+    assert (degraded[-1].text, degraded[-1].tie) == (reference.text, reference.tie)
     for request, events in zip(healthy, told, strict=True):
         alone = ensemble.answer(**request)
         assert (events[-1].text, events[-1].tie) == (alone.text, alone.tie)
@@ -124,7 +141,7 @@ def test_a_bug_in_telling_one_row_ends_it_alone(ensemble, monkeypatch):
     monkeypatch.setattr(Batch, "catch_up", crash)
     with running_engine(ensemble.members) as engine:
         failed, told = run_together(engine, [broken, healthy])
-    assert isinstance(failed[-1].error, MemberError)
+    assert isinstance(failed[-1].error, NoMemberLeftError)
     assert "secret" not in str(failed[-1].error)
     assert told[-1].text == ensemble.answer(**question()).text
 
@@ -135,7 +152,7 @@ def test_a_bug_in_a_step_ends_its_rows_and_not_the_worker(ensemble, monkeypatch)
             patched.setattr(Batch, "step", lambda *_: 1 / 0)
             failed = run_together(engine, [ensemble.request(**question()) for _ in range(3)])
         (told,) = run_together(engine, [ensemble.request(**question())])
-    assert all(isinstance(events[-1].error, MemberError) for events in failed)
+    assert all(isinstance(events[-1].error, NoMemberLeftError) for events in failed)
     assert isinstance(told[-1], Completed)
 
 

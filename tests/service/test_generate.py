@@ -166,7 +166,7 @@ def test_snapshots_end_in_the_members_own_canvases(served: Served) -> None:
 
 
 def test_a_failing_member_is_a_typed_error_everywhere(served: Served) -> None:
-    body = {"prompt": POISON}
+    body = {"prompt": POISON, "models": ["zoo-llada"]}
 
     response = served.post(body)
     *_, last = served.events(body)
@@ -177,6 +177,14 @@ def test_a_failing_member_is_a_typed_error_everywhere(served: Served) -> None:
     assert last["error"] == response.json()["error"]
     assert last["retryable"] is True
     wait_until(lambda: any("not finite" in line.get("reason", "") for line in served.lines))
+
+
+def test_a_request_that_all_members_fail_on_may_come_back(served: Served) -> None:
+    response = served.post({"prompt": POISON})
+
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "no_member_left"
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def test_nothing_is_left_when_requests_have_ended(served: Served) -> None:

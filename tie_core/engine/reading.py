@@ -38,20 +38,24 @@ class Reader:
     def read(self, batch: Batch) -> Told:
         errors: dict[int, MemberError] = {}
         columns = self._read(batch, 0, len(batch.rows), errors)
-        if not columns.is_finite.all():
-            for number in batch.rows_with(~columns.is_finite):
+        is_usable = columns.are_numbers(self._member.model.vocab_rows)
+        if not is_usable.all():
+            for number in batch.rows_with(~is_usable):
                 errors.setdefault(number, MemberError.not_finite(self._member.name))
                 columns.clear(batch.watched(number, number + 1))
         return Told(columns, errors)
 
     def _read(self, batch: Batch, first: int, last: int, errors: dict[int, MemberError]) -> Columns:
         """The rows from `first` to before `last`."""
+        watched = batch.watched(first, last)
         num_positions = int(batch.num_read[first:last].sum())
         raised: MemberError | None = None
         try:
             columns = self._member.read(batch.pack(first, last))
-            self._budget.recover(num_positions)
-            return columns
+            if columns.are_of(watched.stop - watched.start):
+                self._budget.recover(num_positions)
+                return columns
+            raised = MemberError.wrong_shape(self._member.name)
         except torch.OutOfMemoryError:
             pass  # handled below, where its traceback no longer holds the tensors
         except Exception as error:  # whatever a model raises must not reach the other requests
@@ -60,7 +64,6 @@ class Reader:
             self.note_out_of_memory(num_positions)
         if last - first == 1:
             errors[first] = raised or OutOfMemoryError.of_canvas(self._member.name, self._device, num_positions)
-            watched = batch.watched(first, last)
             return Columns.unusable(watched.stop - watched.start)
         edges = range(first, last + 1) if raised else (first, (first + last) // 2, last)
         parts = [self._read(batch, start, stop, errors) for start, stop in pairwise(edges)]

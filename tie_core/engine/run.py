@@ -106,9 +106,6 @@ class Run:
         self._resume(None)
 
     def _collect(self, done: WorkDone) -> None:
-        if isinstance(done.result, TieError):
-            self.fail(done.result)
-            return
         self._results[done.index] = done.result
         self._ready_at[done.index] = time.monotonic()
         if len(self._results) == len(self._work):

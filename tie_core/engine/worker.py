@@ -23,7 +23,8 @@ from tie_core.engine.observer import Observer, Tick
 from tie_core.engine.reading import Reader
 from tie_core.engine.row_state import Ints, state_of
 from tie_core.engine.warm_up import Allowance, WarmUp, warm_up
-from tie_core.errors import MemberError, OutOfMemoryError, TieError
+from tie_core.errors import MemberError, OutOfMemoryError
+from tie_core.lost import Lost
 from tie_core.member import Member
 from tie_core.request import Request
 from tie_core.tie import Decode, Probe
@@ -40,7 +41,7 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class WorkDone:
-    """A row is finished: its trajectory, its prediction, or why there is none."""
+    """A row is finished: its trajectory, its prediction, or `Lost`."""
 
     request_id: str
     index: int
@@ -88,7 +89,7 @@ class Worker:
         try:
             row = self._begin(request, index, work)
         except Exception as error:  # a bug in one row's data must not end the others
-            self._deliver(WorkDone(request.id, index, self._told_as(error)))
+            self._deliver(WorkDone(request.id, index, self._lost_by(error)))
             return
         if row is not None:
             with self._changed:
@@ -147,7 +148,7 @@ class Worker:
                 if self._goes_on(budget) or self._regroup(budget, reader):
                     self._tick(reader)
             except Exception as error:  # a bug: it must not end the worker
-                self._fail_all(self._told_as(error))
+                self._lose_all(self._lost_by(error))
 
     def _wait_for_rows(self) -> bool:
         """False when closed."""
@@ -193,10 +194,10 @@ class Worker:
         num_positions = sum(row.load.num_positions for row in self._running)
         reader.note_out_of_memory(num_positions)
         if len(self._running) == 1:
-            self._fail_all(OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions))
+            self._lose_all(Lost.by(OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions)))
 
     def _tick(self, reader: Reader) -> None:
-        """One step of every row, by one forward. What goes wrong in one row ends that row's request alone."""
+        """One step of every row, by one forward. What goes wrong in one row is lost to that row's request alone."""
         assert self._batch is not None
         batch = self._batch
         self.last_beat = started = time.monotonic()
@@ -207,14 +208,14 @@ class Worker:
         with suppress(Exception):  # whoever measures may fail; the model's thread may not
             self._observer.on_tick(_measure(self.member.name, batch, num_read, time.monotonic() - started))
 
-    def _settle(self, batch: Batch, errors: Mapping[int, TieError]) -> None:
+    def _settle(self, batch: Batch, errors: Mapping[int, MemberError]) -> None:
         """Let go of the rows that are finished or failed, and tell what there is to tell."""
         is_finished = batch.is_finished
         told: list[StepDone | WorkDone] = []
         for number in (is_finished | batch.is_told).nonzero()[0].tolist():
             if number not in errors:
                 told += self._catch_up(batch, number, is_finished=bool(is_finished[number]))
-        told += [_ended(batch.rows[number], error) for number, error in errors.items()]
+        told += [_ended(batch.rows[number], Lost.by(error)) for number, error in errors.items()]
         ended = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
         if ended:
             with self._changed:
@@ -231,20 +232,20 @@ class Worker:
             if is_finished:
                 yield _ended(row, row.job.result)
         except Exception as error:  # a bug in one row's data must not end the others
-            yield _ended(row, self._told_as(error))
+            yield _ended(row, self._lost_by(error))
 
-    def _told_as(self, error: Exception) -> TieError:
-        if isinstance(error, TieError):
-            return error
+    def _lost_by(self, error: Exception) -> Lost:
+        if isinstance(error, MemberError):
+            return Lost.by(error)
         with suppress(Exception):
             self._observer.on_bug(error)
-        return MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}")
+        return Lost.by(MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}"))
 
-    def _fail_all(self, error: TieError) -> None:
+    def _lose_all(self, lost: Lost) -> None:
         with self._changed:
-            failed, self._running, self._batch = self._running, [], None
-        for row in failed:
-            self._deliver(_ended(row, error))
+            rows, self._running, self._batch = self._running, [], None
+        for row in rows:
+            self._deliver(_ended(row, lost))
 
 
 def _ended(row: Row, result: Any) -> WorkDone:

@@ -33,7 +33,7 @@ def random_leader(item: Item, members: Sequence[str]) -> ChooseLeader:
     """Anyone who may lead, each as likely; the same ones for the same item."""
     rng = random.Random(item.prompt)
 
-    def choose(scores: Sequence[Score], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
+    def choose(scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
         return Leader(rng.choice([member for member, can in enumerate(can_lead) if can]), None)
 
     return choose
@@ -43,7 +43,7 @@ def expert_leader(item: Item, members: Sequence[str]) -> ChooseLeader:
     """Round r is led by the expert of line r, where a round is a line; the scores choose in the answer's rounds."""
     experts = iter([_expert(line.split()[0], members) for line in item.prompt.split("; ")])
 
-    def choose(scores: Sequence[Score], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
+    def choose(scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
         expert = next(experts, None)
         if expert is None or not can_lead[expert]:
             return choose_leader(scores, can_lead, last_leader)

@@ -118,16 +118,18 @@ class Shadow:
         self._histories[job.work.member] = history
         return job.result
 
-    def _choose(self, scores: Sequence[Score], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
+    def _choose(self, scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
         """The exact leader; on the way, whether the windows would have chosen the same one."""
         exact = choose_leader(scores, can_lead, last_leader)
+        exact_scores = [score for score in scores if score is not None]  # all: nobody is lost here
+        histories = [self._histories[member] for member in range(len(scores))]
         seen = [
             Score(history_value(history), float(history.changes.value), history.top1, score.commit_confidence)
-            for history, score in zip((self._histories[member] for member in range(len(scores))), scores, strict=True)
+            for history, score in zip(histories, exact_scores, strict=True)
         ]
         self._drift.num_rounds += 1
         self._drift.num_same_leader += choose_leader(seen, can_lead, last_leader).member == exact.member
-        self._drift.tcc += [abs(one.tcc - other.tcc) for one, other in zip(scores, seen, strict=True)]
+        self._drift.tcc += [abs(one.tcc - other.tcc) for one, other in zip(exact_scores, seen, strict=True)]
         return exact
 
 

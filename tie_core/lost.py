@@ -1,0 +1,68 @@
+"""A member that is lost to a round of one request: what answers its work in place of a result, and who is left.
+
+Knows why, never what was asked or what was raised.
+"""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from tie_core.errors import LossReason, MemberError, NoMemberLeftError, TieError
+
+
+class _OfMember(Protocol):
+    @property
+    def member(self) -> int: ...
+
+
+OfMember = TypeVar("OfMember", bound=_OfMember)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No result. `error` is the member's own, where it failed at the request's row and not as a whole."""
+
+    reason: LossReason
+    error: MemberError | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def by(cls, error: MemberError) -> "Lost":
+        return cls(error.reason, error)
+
+
+class Attendance:
+    """Who is there in a round. A member that is lost anywhere in it is lost to all of it, so that what comes out does
+    not depend on the moment.
+    """
+
+    def __init__(self, num_members: int, min_models: int) -> None:
+        self.lost: dict[int, Lost] = {}
+        self._num_members = num_members
+        self._min_models = min_models
+
+    def ask(self, work: tuple[Any, ...]) -> Generator[tuple[Any, ...], Any, list[tuple[Any, Any]]]:
+        """Have work done. Returns what was asked and what came of it, where something did.
+
+        Raises:
+            NoMemberLeftError, MemberError: too few members are left.
+        """
+        answered = list(zip(work, (yield work), strict=True))
+        for item, answer in answered:
+            if isinstance(answer, Lost):
+                self.lost.setdefault(item.member, answer)
+        self._check_left()
+        return [(item, answer) for item, answer in answered if item.member not in self.lost]
+
+    def left(self, those: Iterable[OfMember]) -> tuple[OfMember, ...]:
+        return tuple(each for each in those if each.member not in self.lost)
+
+    def _check_left(self) -> None:
+        num_left = self._num_members - len(self.lost)
+        if num_left < min(self._min_models, self._num_members):
+            raise self._own_error() or NoMemberLeftError.of(num_left, self._num_members, self._min_models)
+
+    def _own_error(self) -> TieError | None:
+        """The only member's; or, of several, that no device holds this canvas, since trying it again is no use."""
+        is_the_requests = self._num_members == 1 or all(loss.reason == "out_of_memory" for loss in self.lost.values())
+        is_all = len(self.lost) == self._num_members
+        return next(iter(self.lost.values())).error if is_the_requests and is_all else None

@@ -1,0 +1,39 @@
+"""What a canvas comes to for who reads it: its text, why it ended, and the tokens it took."""
+
+from tie_core.canvas import Canvas
+from tie_core.events import FinishReason, Usage
+from tie_core.member import Member
+
+
+def text_of(member: Member, canvas: Canvas, region: range) -> str:
+    """The committed text of a region, up to its first end token."""
+    tokens = [canvas.generated[position] for position in region if not canvas.is_masked(position)]
+    return member.vocabulary.decode(member.vocabulary.until_end(tokens))
+
+
+def told_tokens(member: Member, canvas: Canvas) -> list[tuple[int, ...]]:
+    """Of each region, up to its first end token or mask: behind a mask is no text, since words would be missing."""
+    told = [before_first_mask(canvas, region) for region in canvas.layout.regions]
+    if not canvas.is_answered and canvas.masked(canvas.layout.reasoning_region):
+        told[1:] = range(0), range(0)
+    return [member.vocabulary.until_end(canvas.generated[region.start : region.stop]) for region in told]
+
+
+def before_first_mask(canvas: Canvas, region: range) -> range:
+    return range(region.start, next(iter(canvas.masked(region)), region.stop))
+
+
+def finish_reason_of(member: Member, canvas: Canvas, max_tokens: int | None, is_stopped: bool) -> FinishReason:
+    """`stop` if a stop string or the member itself ended the text, or an early commit did; else `length`."""
+    if is_stopped or max_tokens is not None:
+        return "stop" if is_stopped else "length"
+    ended = not canvas.is_complete or any(
+        canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region
+    )
+    return "stop" if ended else "length"
+
+
+def usage_of(canvas: Canvas, max_tokens: int | None) -> Usage:
+    num_generated = canvas.layout.length - canvas.masked_left
+    num_told = num_generated if max_tokens is None else min(num_generated, max_tokens)
+    return Usage(len(canvas.prompt), num_told, len(canvas.prompt) + num_told)

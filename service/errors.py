@@ -40,7 +40,8 @@ TABLE: Final[Mapping[type[Exception], Problem]] = {
     core.OutOfMemoryError: Problem(503, UNAVAILABLE, "out_of_memory"),
     core.NoMemberLeftError: Problem(503, UNAVAILABLE, "no_member_left"),
     core.MemberError: Problem(500, SERVER, "member_failed", "a model failed on this request: try it again"),
-    core.CancelledError: Problem(CLIENT_CLOSED, INVALID, "cancelled"),
+    core.CancelledError: Problem(409, INVALID, "cancelled"),
+    core.DeadlineError: Problem(504, SERVER, "deadline_exceeded"),
     Exception: Problem(500, SERVER, "internal_error", "an internal error ended this request"),
 }
 WIRE_NAMES: Final[Mapping[str, str]] = {

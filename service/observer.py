@@ -1,4 +1,4 @@
-"""What the engine reports, as metrics; and the canvases of each round, for the mailbox of a stream.
+"""What the engine reports, as metrics; and the canvases of each round, for snapshots.
 
 Called from the engine's threads. Knows nothing of HTTP.
 """

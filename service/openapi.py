@@ -26,6 +26,20 @@ ERROR: dict[str, Any] = {
     },
 }
 
+REQUEST_STATE: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "state", "ensemble", "last_seq", "timings", "result", "error"],
+    "properties": {
+        "id": {"type": "string"},
+        "state": {"enum": ["queued", "running", "completed", "failed", "cancelled"]},
+        "ensemble": {"type": "string"},
+        "last_seq": {"type": "integer"},
+        "timings": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
+        "result": {"anyOf": [{"$ref": REFERENCE.format(model="Completed")}, {"type": "null"}]},
+        "error": {"anyOf": [ERROR["properties"]["error"], {"type": "null"}]},
+    },
+}
+
 
 def _reference(name: str) -> dict[str, str]:
     return {"$ref": REFERENCE.format(model=name)}
@@ -50,7 +64,21 @@ def streamed() -> dict[int | str, dict[str, Any]]:
         "application/x-ndjson": text,
     }
     answer = {"description": "the answer, or the events that lead to it", "content": content}
-    return {200: answer, **errors(400, 404, 408, 413, 415, 500, 503)}
+    return {200: answer, **errors(400, 404, 408, 409, 413, 415, 500, 503, 504)}
+
+
+def described() -> dict[int | str, dict[str, Any]]:
+    """A route that answers with the state of a request."""
+    content = {"application/json": {"schema": _reference("RequestState")}}
+    return {200: {"description": "the state", "content": content}, **errors(404)}
+
+
+def followed() -> dict[int | str, dict[str, Any]]:
+    """A route that answers with the events of a request."""
+    text = {"schema": {"type": "string"}}
+    content = {"text/event-stream": text, "application/x-ndjson": text}
+    over = {"description": "the request has ended and every event of it was seen"}
+    return {200: {"description": "the events", "content": content}, 204: over, **errors(400, 404)}
 
 
 def add_schemas(app: FastAPI) -> None:
@@ -66,7 +94,7 @@ def add_schemas(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    schemas: dict[str, Any] = {"Error": ERROR}
+    schemas: dict[str, Any] = {"Error": ERROR, "RequestState": REQUEST_STATE}
     for kind in (GenerateBody, Completed):
         schema = TypeAdapter(kind).json_schema(ref_template=REFERENCE)
         schemas |= schema.pop("$defs", {})

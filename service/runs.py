@@ -7,39 +7,47 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final, Literal
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
+from service.claims import Claim, Claims, Once
 from service.drain_rate import DrainRate
 from service.errors import ApiError, api_error, unavailable
+from service.event_log import EventLog
+from service.kept import Kept
 from service.loading import Loaded
-from service.mailbox import Mailbox
 from service.metrics import RequestMetrics
-from service.run import Run
+from service.record import Record
+from service.run import Caller, Run, Transport
 from service.schemas import GenerateBody
 from service.settings import Settings
 from tie_core.canvas import Canvas
+from tie_core.engine.deadlines import Deadline
 from tie_core.errors import EngineClosedError, OverloadedError
+from tie_core.events import Completed
 from tie_core.options import check_effect
 from tie_core.request import Request
 
 NUM_TOKENISERS: Final = 2
-Transport = Literal["json", "sse", "ndjson"]
+CANCEL_SECONDS: Final = 5.0  # in which the engine's thread is sure to have heard of it
 Parse = Callable[[Loaded], GenerateBody]
 """A route's body as the native one, made in a tokenising thread. Raises ApiError."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A valid request and how its answer travels."""
+    """A valid request, how its answer travels, and what becomes of it when nobody waits or time is over."""
 
     request: Request
     transport: Transport
+    goes_on: bool
+    deadline: Deadline | None
 
 
 class Runs:
-    """Admits requests while open, and knows every one that the engine has not ended."""
+    """Admits requests while open, and knows every one that the engine has not ended, and those that ended lately."""
 
     def __init__(self, settings: Settings, metrics: RequestMetrics) -> None:
         self._settings = settings
@@ -47,6 +55,9 @@ class Runs:
         self._loaded: Loaded | None = None
         self._is_draining = False
         self._live: dict[str, Run] = {}
+        limits = settings.limits
+        self._claims = Claims()
+        self._kept = Kept(limits.kept_seconds, limits.max_kept_runs, limits.max_kept_bytes, self._claims.release)
         self.num_preparing = 0
         self._drain_rate = DrainRate()
         self._tokenisers = ThreadPoolExecutor(NUM_TOKENISERS, thread_name_prefix="tie-tokenise")
@@ -60,6 +71,7 @@ class Runs:
 
     def close(self) -> None:
         self._tokenisers.shutdown(wait=False)
+        self._kept.close()
 
     def __len__(self) -> int:
         """Requests that hold a place: those being tokenised and those that the engine has not ended."""
@@ -73,8 +85,8 @@ class Runs:
     def put_canvases(self, request_id: str, canvases: tuple[Canvas, ...]) -> None:
         """From the engine's thread: a relay, for the snapshots of a stream."""
         run = self._live.get(request_id)
-        if run is not None and run.mailbox is not None and run.request.wants_steps:
-            run.mailbox.put_canvases(canvases)
+        if run is not None:
+            run.record.log.put_canvases(canvases)
 
     def check_open(self) -> Loaded:
         """Raises:
@@ -86,20 +98,99 @@ class Runs:
             raise self._unavailable("loading", "the models are still loading: try again soon")
         return self._loaded
 
-    async def admit(self, parse: Parse, accept: str, request_id: str, endpoint: str) -> Run:
-        """A running request for what `parse` gives, or why there is none.
+    async def admit(
+        self,
+        parse: Parse,
+        accept: str,
+        request_id: str,
+        endpoint: str,
+        owner: str | None = None,
+        once: Once | None = None,
+    ) -> Caller:
+        """A running request for what `parse` gives, or the one that claimed `once` before.
 
         Raises:
-            ApiError: 400, 404 or 503.
+            ApiError: 400, 404, 409 or 503.
         """
         self._check_admission()
+        if once is None:
+            return await self._admit_anew(parse, accept, request_id, endpoint, owner, None)
+        if (claim := self._standing_claim(once)) is not None:
+            return await self._join(claim, parse, accept)
+        self._claims.put(once)
+        try:
+            caller = await self._admit_anew(parse, accept, request_id, endpoint, owner, once.key)
+        except BaseException as error:
+            self._claims.fail(once, error)
+            raise
+        self._claims.fulfil(once, caller.record)
+        return caller
+
+    def find(self, run_id: str, owner: str | None) -> Record:
+        """A run that its owner asks for.
+
+        Raises:
+            ApiError: 404, also where it is somebody else's.
+        """
+        run = self._live.get(run_id)
+        record = run.record if run is not None else self._kept.get(run_id)
+        if record is None or record.owner != owner:
+            message = "there is no such request: it is unknown, or it ended too long ago"
+            raise ApiError(404, "request_not_found", message)
+        return record
+
+    async def cancel(self, record: Record) -> None:
+        """End a run because its owner says so, and wait for its end; nothing happens to one that has ended."""
+        if (run := self._live.get(record.id)) is not None:
+            run.cancel("delete")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await record.wait()
+
+    def _standing_claim(self, once: Once) -> Claim | None:
+        """Not that of a run that is being cancelled: there will be no answer to join."""
+        claim = self._claims.find(once)
+        if claim is not None and claim.record.done():
+            run = self._live.get(claim.record.result().id)
+            if run is not None and run.is_cancelled:
+                self._claims.release(run.record)
+                return None
+        return claim
+
+    async def _join(self, claim: Claim, parse: Parse, accept: str) -> Caller:
+        record = await asyncio.shield(claim.record)
+        run = self._live.get(record.id)
+        if run is not None:
+            run.join()
+        leave = run.leave if run is not None else _nothing
+        try:
+            body = await self._in_thread(lambda: parse(self.check_open()))
+        except BaseException:
+            leave()
+            raise
+        return Caller(record, _transport(body, accept), leave, is_replay=True)
+
+    async def _admit_anew(
+        self, parse: Parse, accept: str, request_id: str, endpoint: str, owner: str | None, claim: str | None
+    ) -> Caller:
+        admitted = time.monotonic()
         with self._place():
-            loop = asyncio.get_running_loop()
-            try:
-                prepared = await loop.run_in_executor(self._tokenisers, self._prepare, parse, accept, request_id)
-            except Exception as error:  # worded by the one table, whatever a tokenising thread raised
-                raise api_error(error) from error
-            return self._submit(prepared, endpoint)
+            prepared = await self._in_thread(lambda: self._prepare(parse, accept, request_id))
+            log = EventLog(prepared.request, self._settings.limits.max_kept_states)
+            record = Record(request_id, owner, endpoint, prepared.request.ensemble, log, claim, admitted)
+            run = self._submit(record, prepared)
+        return Caller(record, prepared.transport, run.leave)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """In a tokenising thread.
+
+        Raises:
+            ApiError: whatever goes wrong there, worded by the one table.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._tokenisers, work)
+        except Exception as error:
+            raise api_error(error) from error
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -129,11 +220,20 @@ class Runs:
             messages=[message.model_dump() for message in body.messages] if body.messages else None,
             models=body.models,
             request_id=request_id,
-            detail=(body.events or "round") if transport != "json" else "round",
+            detail=body.events or "round",
             **(asked := body.options()),
         )
         check_effect(asked, request.options)
-        return Prepared(request, transport)
+        return Prepared(request, transport, body.on_disconnect == "continue", self._deadline(body))
+
+    def _deadline(self, body: GenerateBody) -> Deadline | None:
+        """The request's own, or the server's where that is sooner."""
+        asked = [seconds for seconds in (body.deadline_seconds, self._settings.limits.max_seconds) if seconds]
+        if asked:
+            return Deadline(min(asked), body.on_deadline or "error")
+        if body.on_deadline is not None:
+            raise ApiError(400, "invalid_value", "on_deadline has no effect without deadline_ms", param="on_deadline")
+        return None
 
     def _check_prompt(self, body: GenerateBody) -> None:
         if (body.prompt is None) == (body.messages is None):
@@ -143,14 +243,20 @@ class Runs:
             message = f"{body.num_chars:,} characters of prompt exceed {limit:,}: shorten it"
             raise ApiError(400, "prompt_too_long", message, param="prompt" if body.prompt else "messages")
 
-    def _submit(self, prepared: Prepared, endpoint: str) -> Run:
+    def _submit(self, record: Record, prepared: Prepared) -> Run:
         loaded = self._check_admission()
-        run = Run(prepared.request, prepared.transport, endpoint, loaded.engine, self._metrics, self._forget)
-        if prepared.transport != "json":
-            run.mailbox = Mailbox(prepared.request, self._settings.limits.max_pending_states, run.on_merge)
+        run = Run(
+            record,
+            prepared.request,
+            goes_on=prepared.goes_on,
+            engine=loaded.engine,
+            metrics=self._metrics,
+            on_end=self._forget,
+        )
+        run.join()
         self._live[run.id] = run
         try:
-            run.submit()
+            run.submit(_from_now(prepared.deadline, record.admitted))
         except (OverloadedError, EngineClosedError) as error:
             del self._live[run.id]
             raise self._refused(self._unavailable(api_error(error).code, str(error))) from None
@@ -161,6 +267,9 @@ class Runs:
 
     def _forget(self, run: Run) -> None:
         self._live.pop(run.id, None)
+        if not isinstance(run.record.end, Completed):
+            self._claims.release(run.record)
+        self._kept.put(run.record)
         self._drain_rate.note_end(time.monotonic())
         if not self._live:
             self._drain_rate.note_idle()
@@ -177,6 +286,17 @@ class Runs:
 
     def _unavailable(self, reason: str, message: str) -> ApiError:
         return unavailable(reason, message, self._drain_rate.retry_after(time.monotonic(), len(self)))
+
+
+def _from_now(deadline: Deadline | None, admitted: float) -> Deadline | None:
+    """Less the time that tokenising took."""
+    if deadline is None:
+        return None
+    return replace(deadline, seconds=max(0.0, deadline.seconds - (time.monotonic() - admitted)))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _transport(body: GenerateBody, accept: str) -> Transport:

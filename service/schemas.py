@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from service.encoding import JsonError, from_json
 from service.errors import ApiError
+from tie_core.engine.deadlines import OnDeadline
 from tie_core.options import CacheName, PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
 from tie_core.request import Detail
 
@@ -103,6 +104,9 @@ class GenerateBody(Body):
     early_commit_margin: float | None = None
     stream: bool | None = None
     events: Detail | None = None
+    on_disconnect: Literal["cancel", "continue"] | None = None
+    deadline_ms: int | None = Field(None, ge=1, le=86_400_000)
+    on_deadline: OnDeadline | None = None
 
     def options(self) -> dict[str, Any]:
         """The core's options that the request names. null is "not said", but for `scored_positions`."""
@@ -120,6 +124,10 @@ class GenerateBody(Body):
         if "scored_positions" in answer.model_fields_set:
             options["scored_positions"] = answer.scored_positions
         return options
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        return None if self.deadline_ms is None else self.deadline_ms / 1000
 
     @property
     def num_chars(self) -> int:

@@ -114,7 +114,8 @@ class LimitSettings(Section):
     """What one request and all of them together may take.
 
     A packed forward holds what should take `tick_seconds`, as measured at the start, and what the memory holds;
-    `max_batch_positions` bounds it further.
+    `max_batch_positions` bounds it further. Of a run the newest `max_kept_states` states are kept one by one, and after
+    its end it can be asked for until one of the other `kept` limits is reached.
     """
 
     max_running: Count = 32
@@ -129,7 +130,11 @@ class LimitSettings(Section):
     max_header_bytes: Annotated[int, Field(ge=1_024)] = 32_768
     header_seconds: Seconds = 10.0
     keep_alive_seconds: Count = 30
-    max_pending_states: int = Field(default=256, ge=1)
+    max_seconds: Seconds | None = None
+    max_kept_states: int = Field(default=256, ge=4)
+    kept_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    max_kept_runs: int = Field(default=1_000, ge=0)
+    max_kept_bytes: int = Field(default=67_108_864, ge=0)
 
 
 def _zoo_models() -> list[ModelSettings]:

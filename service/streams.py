@@ -1,85 +1,110 @@
 """A run's events on their way out: SSE or NDJSON over one response class, and the wait for a JSON answer.
 
-Whoever leaves early is noticed here; the middleware then releases the run.
+Whoever leaves early is noticed here; the middleware then tells the run.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message, Receive, Scope, Send
 
-from service.encoding import to_json
 from service.errors import CLIENT_CLOSED, ApiError
-from service.mailbox import Delivered
+from service.event_log import Delivered, Reader
 from service.metrics import RequestMetrics
-from service.run import Run
+from service.record import Record
+from service.run import Caller
 from service.settings import ServerSettings
 from tie_core.events import Completed, Failed
 
 NEWLINE = "\n"
+REPLAYED: Final = {"idempotent-replayed": "true"}
+Encode = Callable[[Delivered], bytes]
+"""What one event becomes on its way out: nothing, or any number of messages."""
 
 
 class EventStream(EventSourceResponse):
-    """The stream of one run. A reader that takes nothing for `send_timeout_seconds` is given up."""
+    """The stream of one run. Of a client that takes nothing for `send_timeout_seconds` the connection is cut."""
 
-    def __init__(self, run: Run, settings: ServerSettings, metrics: RequestMetrics) -> None:
-        is_sse = run.transport == "sse"
+    def __init__(
+        self,
+        caller: Caller,
+        settings: ServerSettings,
+        metrics: RequestMetrics,
+        encode: Encode | None = None,
+        reader: Reader | None = None,
+    ) -> None:
+        record, is_sse = caller.record, caller.transport == "sse"
+        encode = encode or (_as_sse if is_sse else _as_line)
         super().__init__(
-            _encoded(run, _as_sse if is_sse else _as_line, metrics),
+            _encoded(record, reader or record.log.read(), encode, metrics),
+            headers=REPLAYED if caller.is_replay else None,
             media_type="text/event-stream" if is_sse else "application/x-ndjson",
             ping=settings.ping_seconds if is_sse else 0,
             ping_message_factory=lambda: ServerSentEvent(comment="ping", sep=NEWLINE),
             sep=NEWLINE,
-            send_timeout=settings.send_timeout_seconds,
         )
-        self._streams_open = metrics.streams_open.labels(run.endpoint)
+        self._send_seconds = settings.send_timeout_seconds
+        self._streams_open = metrics.streams_open.labels(record.endpoint)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            """Everything, the last part too: closing alone would wait for the client to take what it has not taken."""
+            try:
+                async with asyncio.timeout(self._send_seconds):
+                    await send(message)
+            except TimeoutError:
+                scope["state"].get("abort", _nothing)()
+                raise
+
         with self._streams_open.track_inprogress(), suppress(TimeoutError):
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
 
 
-async def _encoded(run: Run, encode: Callable[[Delivered], bytes], metrics: RequestMetrics) -> AsyncIterator[bytes]:
-    assert run.mailbox is not None
-    is_last = False
-    while not is_last:
-        delivered = await run.mailbox.get()
-        if "error" in delivered.data:
+def _nothing() -> None:
+    """A server without a way to cut a connection, as in tests of the app alone."""
+
+
+async def _encoded(record: Record, reader: Reader, encode: Encode, metrics: RequestMetrics) -> AsyncIterator[bytes]:
+    while not reader.is_over:
+        delivered = await reader.get()
+        if delivered.skipped:
+            metrics.merged.labels(record.endpoint).inc(delivered.skipped)
+        if delivered.type == Failed.type:
             metrics.errors.labels(delivered.data["error"]["type"]).inc()
-        is_last = delivered.is_last
         yield encode(delivered)
 
 
 def _as_sse(delivered: Delivered) -> bytes:
-    data = to_json(delivered.data).decode()
-    return ServerSentEvent(data, event=delivered.type, id=str(delivered.seq), sep=NEWLINE).encode()
+    return f"id: {delivered.seq}\nevent: {delivered.type}\ndata: ".encode() + delivered.json + b"\n\n"
 
 
 def _as_line(delivered: Delivered) -> bytes:
-    return to_json(delivered.data) + NEWLINE.encode()
+    return delivered.json + NEWLINE.encode()
 
 
-async def answer(run: Run, receive: Callable[[], Awaitable[Message]]) -> Completed:
+async def answer(caller: Caller, receive: Callable[[], Awaitable[Message]]) -> Completed:
     """The end of a run, for a client that waits.
 
     Raises:
         TieError: the run failed.
         ApiError: 499, the client left; nobody reads the response.
     """
-    waiting = asyncio.create_task(run.ended())
+    waiting = asyncio.create_task(caller.record.wait())
     leaving = asyncio.create_task(_disconnected(receive))
     try:
         await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
         leaving.cancel()
-    if run.end is None:
+    end = caller.record.end
+    if end is None:
         raise ApiError(CLIENT_CLOSED, "client_closed", "the client left before the answer")
-    if isinstance(run.end, Failed):
-        raise run.end.error
-    return run.end
+    if isinstance(end, Failed):
+        raise end.error
+    return end
 
 
 async def _disconnected(receive: Callable[[], Awaitable[Message]]) -> None:

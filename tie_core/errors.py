@@ -123,13 +123,6 @@ class CancelledError(TieError):
 class DeadlineError(TieError):
     """The time that the request allowed is over."""
 
-    @classmethod
-    def after(cls, seconds: float) -> "DeadlineError":
-        return cls(
-            f"no answer within the deadline of {1000 * seconds:,.0f} ms: allow more, or take what there is by then"
-            " with on_deadline `partial`"
-        )
-
 
 class InternalError(TieError):
     """A bug in this library ended the request."""

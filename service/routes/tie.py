@@ -1,33 +1,64 @@
-"""The native route: an ensemble's answer as JSON, as server-sent events, or as one JSON event a line."""
+"""The native routes: an ensemble's answer as JSON, as server-sent events, or as one JSON event a line; and its run.
 
-from typing import Annotated, Any
+A run can be asked for, followed and cancelled by its id as long as it is kept.
+"""
+
+import re
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from service.claims import read_once
 from service.encoding import to_json
 from service.errors import ApiError
-from service.openapi import body_of, streamed
-from service.run import Run
+from service.event_log import Reader
+from service.openapi import body_of, described, followed, streamed
+from service.record import Record
+from service.run import Caller, Transport
+from service.runs import Parse
 from service.schemas import GenerateBody, parse_generate
-from service.state import ServiceOf
-from service.streams import EventStream, answer
+from service.state import Service, ServiceOf
+from service.streams import REPLAYED, EventStream, answer
 from tie_core.events import Failed, event_data
 
 GENERATE = "/v1/tie/generate"
+REQUEST = "/v1/tie/requests/{id}"
+EVENTS = REQUEST + "/events"
+DETAILS: Final = ("round", "step", "snapshot")
 router = APIRouter(tags=["tie"])
 
 
-async def admit(request: Request, service: ServiceOf) -> Run:
+async def admit(request: Request, service: ServiceOf) -> Caller:
     """Everything that can refuse a request, before the first byte of an answer."""
+    raw = await read_body(request, service)
+    accept = request.headers.get("accept", "")
+    return await admit_body(request, service, lambda _: parse_generate(raw), accept, GENERATE)
+
+
+async def read_body(request: Request, service: Service) -> bytes:
+    """Raises:
+    ApiError: 408, 413, 415, or 503 before anything is read.
+    """
     service.runs.check_open()
     check_media_type(request)
-    raw = await request.body()
-    accept, request_id = request.headers.get("accept", ""), request.state.request_id
-    run = await service.runs.admit(lambda _: parse_generate(raw), accept, request_id, GENERATE)
-    request.state.exits.callback(note_end, request.state.log, run)
-    request.state.exits.callback(run.release)
-    return run
+    return await request.body()
+
+
+async def admit_body(request: Request, service: Service, parse: Parse, accept: str, endpoint: str) -> Caller:
+    """A running request of any route; it is told when its connection is through with it."""
+    owner, raw = owner_of(request), await request.body()
+    once = read_once(request.headers.getlist("idempotency-key"), owner, endpoint, raw)
+    caller = await service.runs.admit(parse, accept, request.state.request_id, endpoint, owner, once)
+    request.state.exits.callback(note_end, request.state.log, caller)
+    request.state.exits.callback(caller.leave)
+    return caller
+
+
+def owner_of(request: Request) -> str | None:
+    """The API key's name, where keys are asked for."""
+    owner: str | None = getattr(request.state, "key_id", None)
+    return owner
 
 
 def check_media_type(request: Request) -> None:
@@ -39,20 +70,78 @@ def check_media_type(request: Request) -> None:
         raise ApiError(415, "unsupported_media_type", "send content-type: application/json")
 
 
-def note_end(fields: dict[str, Any], run: Run) -> None:
+def note_end(fields: dict[str, Any], caller: Caller) -> None:
     """What the log line says about the run."""
-    fields |= {"ensemble": run.request.ensemble, "transport": run.transport}
-    if run.queue_seconds is not None:
-        fields["queue_ms"] = round(run.queue_seconds * 1000, 3)
-    if isinstance(run.end, Failed):
-        fields["reason"] = str(run.end.error)
-    fields["finish_reason"] = run.finish_reason(run.end) if run.end else "cancelled"
+    record = caller.record
+    fields |= {"ensemble": record.ensemble, "transport": caller.transport}
+    if caller.is_replay:
+        fields["joined"] = record.id
+    if record.queue_seconds is not None:
+        fields["queue_ms"] = round(record.queue_seconds * 1000, 3)
+    if isinstance(record.end, Failed):
+        fields["reason"] = str(record.end.error)
+    fields["finish_reason"] = record.finish_reason
 
 
 @router.post(GENERATE, openapi_extra=body_of(GenerateBody), responses=streamed())
-async def generate(run: Annotated[Run, Depends(admit)], request: Request, service: ServiceOf) -> Response:
+async def generate(caller: Annotated[Caller, Depends(admit)], request: Request, service: ServiceOf) -> Response:
     """Answer one prompt with an ensemble. `stream: true` or the Accept header choose how."""
-    if run.transport != "json":
-        return EventStream(run, service.settings.server, service.metrics.request)
-    completed = await answer(run, request.receive)
-    return Response(to_json(event_data(completed)), media_type="application/json")
+    if caller.transport != "json":
+        return EventStream(caller, service.settings.server, service.metrics.request)
+    completed = await answer(caller, request.receive)
+    headers = REPLAYED if caller.is_replay else None
+    return Response(to_json(event_data(completed)), media_type="application/json", headers=headers)
+
+
+async def find(id: str, request: Request, service: ServiceOf) -> Record:  # noqa: A002 (the path's name)
+    return service.runs.find(id, owner_of(request))
+
+
+Found = Annotated[Record, Depends(find)]
+
+
+@router.get(REQUEST, responses=described())
+async def show(record: Found, service: ServiceOf) -> Response:
+    """The state of a request; its result when there is one."""
+    return _described(record, service)
+
+
+@router.delete(REQUEST, responses=described())
+async def cancel(record: Found, service: ServiceOf) -> Response:
+    """Cancel a request; nothing happens to one that has ended."""
+    await service.runs.cancel(record)
+    return _described(record, service)
+
+
+@router.get(EVENTS, responses=followed())
+async def events(record: Found, request: Request, service: ServiceOf) -> Response:
+    """What is kept of the events after `starting_after` or `Last-Event-ID`, then those that come."""
+    transport: Transport = "ndjson" if "application/x-ndjson" in request.headers.get("accept", "") else "sse"
+    reader = _reader(record, request)
+    if reader.is_over:  # which also tells an EventSource to come back no more
+        return Response(status_code=204)
+    caller = Caller(record, transport, leave=lambda: None)
+    return EventStream(caller, service.settings.server, service.metrics.request, reader=reader)
+
+
+def _described(record: Record, service: Service) -> Response:
+    state = record.describe(service.settings.limits.kept_seconds)
+    return Response(to_json(state), media_type="application/json")
+
+
+def _reader(record: Record, request: Request) -> Reader:
+    """Raises:
+    ApiError: 400.
+    """
+    asked = request.query_params.get("starting_after")
+    after = request.headers.get("last-event-id") or "0" if asked is None else asked
+    num_produced = record.log.num_produced
+    if not re.fullmatch("[0-9]{1,9}", after) or int(after) > num_produced:
+        message = f"starting_after is the number of an event that was sent, 0 to {num_produced}"
+        raise ApiError(400, "invalid_value", message, param="starting_after")
+    detail = request.query_params.get("events", record.log.detail)
+    for known in DETAILS:
+        if detail == known and (detail == "round" or record.log.detail != "round"):
+            return record.log.read(int(after), known)
+    message = "events is round, or step or snapshot where the request itself asked for one of these"
+    raise ApiError(400, "invalid_value", message, param="events")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from tie_core.engine.deadlines import Deadline
 from tie_core.engine.observer import Observer
@@ -20,6 +20,7 @@ from tie_core.request import Request
 from tie_core.tie import Decode, Outcome, Probe, Round
 
 Listener = Callable[[Event], None]
+TOO_LATE: Final = "no answer by the deadline: allow more time, or take what there is by then (on_deadline: partial)"
 
 
 class Run:
@@ -78,7 +79,7 @@ class Run:
         """The deadline has passed: an error, or the last leader's canvas as far as it is."""
         assert self.deadline is not None
         if self.deadline.then == "error":
-            self.fail(DeadlineError.after(self.deadline.seconds))
+            self.fail(DeadlineError(TOO_LATE))
         else:
             self._guard(self._end_partially)
 

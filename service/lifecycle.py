@@ -17,7 +17,8 @@ from service.settings import Settings
 
 Phase = Literal["loading", "ready", "draining", "stopped", "failed"]
 SLICE_SECONDS: Final = 0.25  # how often a drain looks whether it is to hurry
-FAREWELL_SECONDS: Final = 5.0  # for cancelled requests to get their terminal events
+FAREWELL_SECONDS: Final = 1.0  # for cancelled requests to end
+CLOSE_SECONDS: Final = 1.0  # for the engine's threads: one that hangs in a forward does not hold the exit
 
 
 class Lifecycle:
@@ -29,6 +30,7 @@ class Lifecycle:
         self.phase: Phase = "loading"
         self.loaded: Loaded | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.is_stuck = False  # stopped, but a thread has not ended
         self._settings = settings
         self._runs = runs
         self._metrics = metrics
@@ -112,16 +114,23 @@ class Lifecycle:
         await self._wait_for_the_end_of_all(FAREWELL_SECONDS)
         await self._wait_for_loading()
         if self.loaded is not None:
-            await asyncio.to_thread(self.loaded.engine.close)
+            await self._close(self.loaded)
         self._runs.close()
         self.phase = "stopped"
         self._log.info("stopped")
+
+    async def _close(self, loaded: Loaded) -> None:
+        closing = threading.Thread(target=loaded.engine.close, name="tie-close", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, CLOSE_SECONDS)
+        self.is_stuck = closing.is_alive()
 
     async def _wait_for_loading(self) -> None:
         """A process that exits while a thread builds a model is aborted."""
         if self._loading is not None:
             await asyncio.to_thread(self._loading.join, self._settings.server.drain_seconds)
             await asyncio.sleep(0)  # for what the thread has put to the event loop
+            self.is_stuck = self._loading.is_alive()
 
     async def _wait_for_the_end_of_all(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

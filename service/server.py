@@ -1,5 +1,7 @@
 """The app on a socket: one process, the real port told, SIGTERM answered in order."""
 
+import asyncio
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from service.settings import ServerSettings, Settings, SettingsError
 from service.state import Service
 from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 
-CLOSING_SECONDS: Final = 5  # after the drain, for connections that do not close themselves
+CLOSING_SECONDS: Final = 2  # after the drain, for readers to take what is left; those that take nothing are cut
 BACKLOG: Final = 2048
 SWITCH_SECONDS: Final = 0.001  # a busy engine thread makes way for the event loop; Python's default is 5 ms
 
@@ -45,6 +47,19 @@ class Server(uvicorn.Server):
         if self.num_signals > 1:
             self.lifecycle.hurry()
         return await super().on_tick(counter) or self.lifecycle.is_over
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn waits for connections, and a client that stopped reading would let it wait."""
+        cutting = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._cut)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            if (transport := connection.transport) is not None:
+                transport.abort()
 
 
 def serve(
@@ -70,7 +85,12 @@ def serve(
     if announce is not None:
         announce(url)
     server.run(sockets=[listener])
-    return 0 if server.lifecycle.phase == "stopped" else 1
+    status = 0 if server.lifecycle.phase == "stopped" else 1
+    if server.lifecycle.is_stuck:  # Python's own end would abort over a thread that is inside a model
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -110,7 +130,7 @@ def make_server(settings: Settings, load: Loader, log: FilteringBoundLogger) -> 
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=settings.limits.keep_alive_seconds,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
+        timeout_graceful_shutdown=CLOSING_SECONDS + 1,
     )
     config.limits = settings.limits
     config.on_refusal = partial(_tell_refusal, service.metrics.request, log)

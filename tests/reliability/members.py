@@ -1,0 +1,75 @@
+"""Scripted members for load: they answer with the digits of the prompt's key, so that a mix-up shows in the text.
+
+What they predict depends on the canvas alone, so a request has one right answer whatever runs beside it.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+from zlib import crc32
+
+import numpy as np
+
+from service.loading import Loaded, Loader, load, start
+from service.settings import Settings
+from tests.service.fakes import Faults, ScriptedMember, scripted_member
+from tie_core.engine.observer import Observer
+from tie_core.member import Member
+from tie_core.prediction import Columns
+
+KEY: Final = re.compile(r"key (\d{12})")
+SURE: Final = 8
+"""So many masked positions before the end, a member no longer changes its mind."""
+HANG: Final = "hang 3600"  # a forward over a prompt with this does not return
+
+
+@dataclass(frozen=True)
+class EchoingMember(ScriptedMember):
+    """Predicts the digits of the key of its canvas, with doubts that depend on the canvas."""
+
+    digits: tuple[int, ...] = ()
+
+    def _guess(self, canvas: list[int], watched: list[int]) -> Columns:
+        text = self.vocabulary.decode(tuple(each for each in canvas if each != self.vocabulary.mask_id))
+        if HANG in text:
+            time.sleep(3600)
+        key = KEY.search(text)
+        digits = key[1] if key else "0"
+        moment = canvas.count(self.vocabulary.mask_id)
+        seed = crc32(repr((self.name, digits, len(canvas), moment // 4)).encode())
+        luck = [crc32(position.to_bytes(4, "big"), seed) for position in watched]
+        doubts = [moment > SURE and one % 5 == 0 for one in luck]
+        tokens = np.array(
+            [
+                self.digits[(int(digits[position % len(digits)]) + doubt) % 10]
+                for position, doubt in zip(watched, doubts, strict=True)
+            ]
+        )
+        top1 = np.array([0.5 + one % 400 / 1000 for one in luck])
+        return Columns(tokens, top1, top1 / 2, top1 - 1, tokens, top1, np.full(len(luck), True))
+
+
+def echoing_member(name: str, faults: Faults) -> EchoingMember:
+    plain = scripted_member(name, faults)
+    digits = tuple(plain.vocabulary.encode(str(digit))[0] for digit in range(10))
+    return EchoingMember(plain.name, plain.model, plain.vocabulary, faults, digits)
+
+
+def echoing(seconds: float = 0.0) -> Loader:
+    """A loader of echoing members whose forwards take so long."""
+
+    def make(settings: Settings, observer: Observer) -> Loaded:
+        faults = Faults(seconds=seconds)
+        members: Mapping[str, Member] = {
+            model.name: cast(Member, echoing_member(model.name, faults)) for model in settings.models
+        }
+        return start(settings, observer, members, dict.fromkeys(members, 0.1))
+
+    return make
+
+
+def zoo() -> Loader:
+    """The loader of every server."""
+    return load

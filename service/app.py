@@ -15,7 +15,7 @@ from service.log import make_logger
 from service.metrics import Metrics
 from service.middleware import BodyLimits, RequestScope
 from service.openapi import add_schemas
-from service.routes import models, ops, tie
+from service.routes import models, openai, ops, tie
 from service.runs import Runs
 from service.settings import Settings
 from service.state import Service
@@ -38,7 +38,7 @@ def create_app(settings: Settings, load: Loader = load, log: FilteringBoundLogge
     )
     app.state.service = service
     _add_middleware(app, service, log)
-    for module in (tie, models, ops):
+    for module in (tie, openai, models, ops):
         app.include_router(module.router)
     add_schemas(app)
     return app

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter
 
+from service.openai_schemas import ChatBody, CompletionBody
 from service.schemas import GenerateBody
 from tie_core.events import Completed
 
@@ -39,6 +40,25 @@ REQUEST_STATE: dict[str, Any] = {
         "error": {"anyOf": [ERROR["properties"]["error"], {"type": "null"}]},
     },
 }
+
+
+def _completion(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's object, and what is ours in it."""
+    choice |= {"index": {"type": "integer"}, "finish_reason": {"enum": ["stop", "length"]}}
+    return {
+        "type": "object",
+        "required": ["id", "object", "created", "model", "choices", "usage", "tie", "timings"],
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": kind},
+            "created": {"type": "integer"},
+            "model": {"type": "string"},
+            "choices": {"type": "array", "items": {"type": "object", "properties": choice}},
+            "usage": _reference("Usage"),
+            "tie": _reference("TieInfo"),
+            "timings": _reference("Timings"),
+        },
+    }
 
 
 def _reference(name: str) -> dict[str, str]:
@@ -81,6 +101,13 @@ def followed() -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "the events", "content": content}, 204: over, **errors(400, 404)}
 
 
+def completed_by(kind: str) -> dict[int | str, dict[str, Any]]:
+    """A route that answers with an object of OpenAI's, or with its chunks."""
+    content = {"application/json": {"schema": _reference(kind)}, "text/event-stream": {"schema": {"type": "string"}}}
+    answer = {"description": "the answer, or the chunks that lead to it", "content": content}
+    return {200: answer, **errors(400, 404, 408, 409, 413, 415, 500, 503, 504)}
+
+
 def add_schemas(app: FastAPI) -> None:
     """Let /openapi.json define what `body_of`, `errors` and `streamed` refer to."""
     generate = app.openapi
@@ -94,8 +121,13 @@ def add_schemas(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    schemas: dict[str, Any] = {"Error": ERROR, "RequestState": REQUEST_STATE}
-    for kind in (GenerateBody, Completed):
+    schemas: dict[str, Any] = {
+        "Error": ERROR,
+        "RequestState": REQUEST_STATE,
+        "ChatCompletion": _completion("chat.completion", {"message": {"type": "object"}}),
+        "TextCompletion": _completion("text_completion", {"text": {"type": "string"}}),
+    }
+    for kind in (GenerateBody, ChatBody, CompletionBody, Completed):
         schema = TypeAdapter(kind).json_schema(ref_template=REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema

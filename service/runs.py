@@ -221,6 +221,7 @@ class Runs:
             models=body.models,
             request_id=request_id,
             detail=body.events or "round",
+            **body.ending(),
             **(asked := body.options()),
         )
         check_effect(asked, request.options)

@@ -5,7 +5,7 @@ Types are strict, unknown fields refused. Ranges and defaults are the core's bus
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -24,6 +24,7 @@ TOP_LEVEL_OPTIONS: Final = {
     "early_commit",
     "early_commit_margin",
 }
+Shape = TypeVar("Shape", bound=BaseModel)
 FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
@@ -36,6 +37,13 @@ EndSetting = Annotated[
     SuppressEnd,
     BeforeValidator(_end_setting),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["off", "confidence", "prediction"]}]}),
+]
+
+
+Stops = Annotated[
+    list[str],
+    BeforeValidator(lambda stop: [stop] if isinstance(stop, str) else stop),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 4}]}),
 ]
 
 
@@ -85,7 +93,10 @@ class UnmaskingBody(Body):
 
 
 class GenerateBody(Body):
-    """`POST /v1/tie/generate`. Exactly one of `messages` and `prompt`; everything else has a default."""
+    """`POST /v1/tie/generate`. Exactly one of `messages` and `prompt`; everything else has a default.
+
+    `stop` cuts the final text. `seed` is taken and changes nothing: decoding is greedy.
+    """
 
     messages: list[Message] | None = Field(None, min_length=1, max_length=1024)
     prompt: str | None = None
@@ -102,6 +113,8 @@ class GenerateBody(Body):
     refresh_interval: int | None = None
     early_commit: bool | None = None
     early_commit_margin: float | None = None
+    stop: Stops | None = None
+    seed: int | None = None
     stream: bool | None = None
     events: Detail | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
@@ -116,6 +129,10 @@ class GenerateBody(Body):
         for section in (self.tie, self.unmasking):
             said |= section.model_dump(exclude_none=True) if section else {}
         return said | (self._answer_options(self.answer) if self.answer else {})
+
+    def ending(self) -> dict[str, Any]:
+        """What cuts the final text, by the core's names."""
+        return {"stop": self.stop or ()}
 
     @staticmethod
     def _answer_options(answer: AnswerBody) -> dict[str, Any]:
@@ -149,12 +166,27 @@ def parse_generate(raw: bytes) -> GenerateBody:
     Raises:
         ApiError: 400, naming the first field at fault.
     """
+    return validated(json_object(raw), GenerateBody)
+
+
+def json_object(raw: bytes) -> Any:
+    """Raises:
+    ApiError: 400, the body is not strict JSON.
+    """
     try:
-        body = from_json(raw)
-        _check_size(body)
-        return GenerateBody.model_validate(body)
+        return from_json(raw)
     except JsonError as error:
         raise ApiError(400, "invalid_json", str(error)) from None
+
+
+def validated(body: Any, shape: type[Shape]) -> Shape:
+    """Raises:
+    ApiError: 400, naming the first field at fault.
+    """
+    if issubclass(shape, GenerateBody):
+        _check_size(body)
+    try:
+        return shape.model_validate(body)
     except ValidationError as error:
         raise _refused(error.errors(include_url=False, include_input=False)[0]) from None
 
@@ -183,6 +215,7 @@ def _refused(detail: Mapping[str, Any]) -> ApiError:
     if detail["type"] == "model_type":
         return ApiError(400, "invalid_value", f"{param or 'the body'}: should be a JSON object", param=param)
     message = detail["msg"].replace("Input should", "should").replace("Field", "field")
+    message = message.removeprefix("Value error, ")
     return ApiError(400, "invalid_value", f"{param or 'the body'}: {message}", param=param)
 
 

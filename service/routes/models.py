@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from service.loading import Loaded
+from service.openai_schemas import unknown_model
 from service.openapi import errors
 from service.state import ServiceOf
 from tie_core.ensemble import Ensemble
@@ -39,6 +41,19 @@ def _member(member: Member) -> dict[str, Any]:
 @router.get("/v1/models", responses=errors(503))
 async def models(service: ServiceOf) -> dict[str, Any]:
     """Ensembles first, the default one at the top."""
+    return {"object": "list", "data": _entries(service.runs.check_open())}
+
+
+@router.get("/v1/models/{name}", responses=errors(404, 503))
+async def model(name: str, service: ServiceOf) -> dict[str, Any]:
+    """One of them by its name."""
     loaded = service.runs.check_open()
-    entries = [_ensemble(ensemble) for ensemble in loaded.ensembles.values()]
-    return {"object": "list", "data": entries + [_member(member) for member in loaded.members.values()]}
+    found = next((entry for entry in _entries(loaded) if entry["id"] == name), None)
+    if found is None:
+        raise unknown_model(loaded)
+    return found
+
+
+def _entries(loaded: Loaded) -> list[dict[str, Any]]:
+    ensembles = [_ensemble(ensemble) for ensemble in loaded.ensembles.values()]
+    return ensembles + [_member(member) for member in loaded.members.values()]

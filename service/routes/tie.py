@@ -20,7 +20,7 @@ from service.runs import Parse
 from service.schemas import GenerateBody, parse_generate
 from service.state import Service, ServiceOf
 from service.streams import REPLAYED, EventStream, answer
-from tie_core.events import Failed, event_data
+from tie_core.events import Completed, Failed, event_data
 
 GENERATE = "/v1/tie/generate"
 REQUEST = "/v1/tie/requests/{id}"
@@ -73,13 +73,17 @@ def check_media_type(request: Request) -> None:
 def note_end(fields: dict[str, Any], caller: Caller) -> None:
     """What the log line says about the run."""
     record = caller.record
-    fields |= {"ensemble": record.ensemble, "transport": caller.transport}
+    fields |= {"ensemble": record.ensemble, "endpoint": record.endpoint, "transport": caller.transport}
     if caller.is_replay:
         fields["joined"] = record.id
     if record.queue_seconds is not None:
         fields["queue_ms"] = round(record.queue_seconds * 1000, 3)
     if isinstance(record.end, Failed):
         fields["reason"] = str(record.end.error)
+    if isinstance(record.end, Completed):
+        usage, tie = record.end.usage, record.end.tie
+        fields |= {"prompt_tokens": usage.prompt_tokens, "generated_tokens": usage.completion_tokens}
+        fields |= {"rounds": tie.rounds, "degraded": tie.degraded}
     fields["finish_reason"] = record.finish_reason
 
 

@@ -86,7 +86,7 @@ def test_many_unknown_fields_are_refused_before_each_becomes_an_error(served: Se
 
 
 def test_an_unknown_field_lists_the_known_ones(served: Served) -> None:
-    message = checked(served.post({"prompt": "x", "seed": 1}))["message"]
+    message = checked(served.post({"prompt": "x", "colour": 1}))["message"]
 
     assert all(name in message for name in ("prompt", "reasoning_length", "unmasking", "events"))
 

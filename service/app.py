@@ -1,5 +1,6 @@
 """The app: everything put together, nothing decided."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,19 +16,32 @@ from service.log import make_logger
 from service.metrics import Metrics
 from service.middleware import BodyLimits, RequestScope
 from service.openapi import add_schemas
-from service.routes import models, openai, ops, tie
+from service.routes import docs, models, openai, ops, tie
 from service.runs import Runs
 from service.settings import Settings
 from service.state import Service
+from service.telemetry import Telemetry, make_telemetry
 from tie_core.errors import TieError
 
 
-def create_app(settings: Settings, load: Loader = load, log: FilteringBoundLogger | None = None) -> FastAPI:
-    """An app that loads its models when it starts. `load` makes what answers requests."""
+def create_app(
+    settings: Settings,
+    load: Loader = load,
+    log: FilteringBoundLogger | None = None,
+    telemetry: Telemetry | None = None,
+) -> FastAPI:
+    """An app that loads its models when it starts. `load` makes what answers requests.
+
+    Raises:
+        SettingsError: the settings ask for telemetry, and its packages are not installed.
+    """
     log = log or make_logger()
+    telemetry = telemetry or make_telemetry(settings.telemetry)
+    if telemetry is not None:
+        load = telemetry.around(load)
     metrics = Metrics()
     runs = Runs(settings, metrics.request)
-    service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load))
+    service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load), telemetry)
     app = FastAPI(
         title="TIE Server",
         version=tie_core.__version__,
@@ -38,9 +52,11 @@ def create_app(settings: Settings, load: Loader = load, log: FilteringBoundLogge
     )
     app.state.service = service
     _add_middleware(app, service, log)
-    for module in (tie, openai, models, ops):
+    for module in (tie, openai, models, ops, docs):
         app.include_router(module.router)
     add_schemas(app)
+    if telemetry is not None:
+        telemetry.instrument(app)
     return app
 
 
@@ -61,3 +77,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     lifecycle.hurry()
     await lifecycle.stop()
+    if (telemetry := app.state.service.telemetry) is not None:
+        await asyncio.to_thread(telemetry.close)

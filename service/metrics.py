@@ -95,6 +95,10 @@ class EngineMetrics:
         self.ties = make.counter("score_ties", "Rounds in which the best score was shared.", "score")
         self.selections = make.counter("final_selections", "Final answers chosen.", "model", "rule")
         self.transcodes = make.counter("transcodes", "Canvases relayed.", "from_model", "to_model", "result")
+        self.degraded = make.counter(
+            "degraded_requests", "Requests that lost this model on the way.", "model", "reason"
+        )
+        self.restarts = make.counter("worker_restarts", "Threads of a model that were started anew.", "model")
         self.request_rounds = make.histogram("request_rounds", "Rounds of one request.", buckets=ROUNDS)
 
 

@@ -70,11 +70,18 @@ class EngineObserver(Observer):
         self._last_rounds[request.id] = ended.number, leader
         self._put_canvases(request.id, ended.canvases)
 
+    def on_restart(self, member: str) -> None:
+        self._metrics.restarts.labels(member).inc()
+        self._log.warning("restarted", model=member)
+
     def on_bug(self, error: Exception) -> None:
         log_bug(self._log, error)
 
     def on_end(self, request: Request, event: Completed | Failed, outcome: Outcome | None) -> None:
         num_rounds, _ = self._last_rounds.pop(request.id, (0, ""))
+        if isinstance(event, Completed):
+            for model, reason in {(lost.model, lost.reason) for lost in event.tie.lost}:
+                self._metrics.degraded.labels(model, reason).inc()
         if outcome is None:
             return
         self._metrics.request_rounds.observe(num_rounds)

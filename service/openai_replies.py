@@ -11,6 +11,8 @@ from tie_core.events import Completed
 
 READ: Final = ("tie.created", "tie.round", "tie.completed", "tie.error")
 """The events that say something to a client that knows no TIE."""
+REASONS: Final = {"stop": "stop", "length": "length", "deadline": "length"}
+"""The native route's reasons as OpenAI's: a client knows no deadline, and `tie.partial` tells it."""
 DONE: Final = b"data: [DONE]\n\n"
 OBJECTS: Final = {"chat": "chat.completion", "completion": "text_completion"}
 CHUNKS: Final = {"chat": "chat.completion.chunk", "completion": "text_completion"}
@@ -18,7 +20,7 @@ CHUNKS: Final = {"chat": "chat.completion.chunk", "completion": "text_completion
 
 def reply(asked: Asked, completed: Completed) -> dict[str, Any]:
     """The whole answer. `tie` is the native route's object, with the parts of the text."""
-    choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": completed.finish_reason}
+    choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": REASONS[completed.finish_reason]}
     if asked.kind == "chat":
         choice["message"] = {"role": "assistant", "content": completed.text, "refusal": None}
     else:
@@ -71,7 +73,7 @@ class Chunks:
 
     def _end(self, data: dict[str, Any]) -> bytes:
         chunks = self._text(data["text"][len(self._sent) :])
-        chunks += self._chunk(self._delta(""), finish_reason=data["finish_reason"])
+        chunks += self._chunk(self._delta(""), finish_reason=REASONS[data["finish_reason"]])
         if self._asked.includes_usage:
             chunks += self._chunk(self._delta(""), usage=data["usage"])
         return chunks + DONE

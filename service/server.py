@@ -21,6 +21,7 @@ from service.metrics import RequestMetrics
 from service.protocol import Connection, ProtocolConfig
 from service.settings import ServerSettings, Settings, SettingsError
 from service.state import Service
+from service.telemetry import Telemetry
 from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 
 CLOSING_SECONDS: Final = 2  # after the drain, for readers to take what is left; those that take nothing are cut
@@ -115,8 +116,10 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_server(settings: Settings, load: Loader, log: FilteringBoundLogger) -> Server:
-    app = create_app(settings, load, log)
+def make_server(
+    settings: Settings, load: Loader, log: FilteringBoundLogger, telemetry: Telemetry | None = None
+) -> Server:
+    app = create_app(settings, load, log, telemetry)
     service: Service = app.state.service
     config = ProtocolConfig(
         app,

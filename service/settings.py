@@ -137,6 +137,14 @@ class LimitSettings(Section):
     max_kept_bytes: int = Field(default=67_108_864, ge=0)
 
 
+class TelemetrySettings(Section):
+    """Where traces go: to a collector (OTLP over HTTP), or where the OTEL_* variables say, if they are to count."""
+
+    otlp_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")] | None = None
+    use_otel_variables: bool = False
+    service_name: Name = "tie-server"
+
+
 def _zoo_models() -> list[ModelSettings]:
     return [ModelSettings(name=name, path=zoo.member_path(name)) for name in zoo.MEMBERS]
 
@@ -159,6 +167,7 @@ class Settings(BaseSettings):
     models: list[ModelSettings] = []
     ensembles: list[EnsembleSettings] = []
     limits: LimitSettings = LimitSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod
     def settings_customise_sources(
@@ -271,6 +280,7 @@ def _known_keys(loc: tuple[int | str, ...]) -> str:
         "models": ModelSettings,
         "ensembles": EnsembleSettings,
         "limits": LimitSettings,
+        "telemetry": TelemetrySettings,
     }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     return f"; the keys there are {', '.join(section.model_fields)}" if section else ""

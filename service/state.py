@@ -9,6 +9,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.runs import Runs
 from service.settings import Settings
+from service.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Service:
     metrics: Metrics
     runs: Runs
     lifecycle: Lifecycle
+    telemetry: Telemetry | None = None
 
 
 async def _service_of(request: Request) -> Service:

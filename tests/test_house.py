@@ -25,7 +25,10 @@ from tie_core.events import Event
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tie_core", "service")
 LONGEST_FILE = 320  # lines; "rarely over 300"
-DISTRIBUTIONS = {"prometheus_client": "prometheus-client"}  # where the import's name is not the distribution's
+DISTRIBUTIONS = {
+    "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-sdk",
+}  # where the import's name is not the distribution's
 
 
 def read(path: str) -> str:
@@ -38,6 +41,12 @@ def project() -> dict[str, object]:
 
 def runtime_requirements() -> list[Requirement]:
     return [Requirement(line) for line in project()["dependencies"]]
+
+
+def extra_requirements() -> list[Requirement]:
+    """What the optional extras of the product need; all of it is installed for the tests as well."""
+    extras = {name: lines for name, lines in project()["optional-dependencies"].items() if name != "dev"}
+    return [Requirement(line) for lines in extras.values() for line in lines]
 
 
 def dev_requirements() -> list[Requirement]:
@@ -141,6 +150,10 @@ def test_the_tested_version_lies_in_the_range(requirement: Requirement) -> None:
     assert requirement.specifier.contains(tested[canonicalize_name(requirement.name)])
 
 
+def test_the_tests_have_every_optional_extra() -> None:
+    assert set(map(str, extra_requirements())) <= set(map(str, dev_requirements()))
+
+
 def test_constraints_choose_no_build_of_torch() -> None:
     assert "+" not in "".join(line for line in read("constraints.txt").splitlines() if line.startswith("torch"))
 
@@ -154,7 +167,8 @@ def test_every_install_uses_the_constraints(path: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_what_is_imported_is_declared(package: str) -> None:
-    declared = {canonicalize_name(requirement.name) for requirement in runtime_requirements()}
+    requirements = [*runtime_requirements(), *extra_requirements()]
+    declared = {canonicalize_name(requirement.name) for requirement in requirements}
     ours = {*PACKAGES, *sys.stdlib_module_names}
 
     for path in modules(package):

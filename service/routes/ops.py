@@ -2,12 +2,14 @@
 
 import platform
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 import tie_core
+from service.loading import Loaded
 from service.openapi import errors
 from service.state import ServiceOf
 
@@ -15,6 +17,7 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/livez")
+@router.get("/v2/health/live")
 async def livez() -> dict[str, str]:
     """The process answers."""
     return {"status": "alive"}
@@ -22,6 +25,7 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", responses=errors(503))
 @router.get("/health", responses=errors(503))
+@router.get("/v2/health/ready", responses=errors(503))
 async def readyz(service: ServiceOf) -> dict[str, str]:
     """Every model is loaded and its thread beats."""
     if obstacle := service.lifecycle.obstacle():
@@ -42,4 +46,38 @@ async def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "transformers": version("transformers"),
+    }
+
+
+@router.get("/info", responses=errors(503))
+async def info(service: ServiceOf) -> dict[str, Any]:
+    """Every member with where it is, what it takes and how it does; and the ensembles."""
+    loaded = service.runs.check_open()
+    beats = loaded.engine.heartbeats()
+    limit = service.settings.server.stale_after_seconds
+    return {
+        "version": tie_core.__version__,
+        "phase": service.lifecycle.phase,
+        "members": [_member(loaded, name, beats.get(name, 0.0) <= limit) for name in loaded.members],
+        "ensembles": [
+            {"name": name, "members": [member.name for member in ensemble.members]}
+            for name, ensemble in loaded.ensembles.items()
+        ],
+        "requests": {"running": loaded.engine.num_running, "waiting": loaded.engine.num_waiting},
+    }
+
+
+def _member(loaded: Loaded, name: str, is_alive: bool) -> dict[str, Any]:
+    member, warmed = loaded.members[name], loaded.engine.warm_ups[name]
+    model = member.model
+    return {
+        "name": name,
+        "family": model.family,
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "tokenizer": member.vocabulary.fingerprint,
+        "max_positions": model.max_positions,
+        "memory": {"weights_bytes": model.weights_bytes, "position_bytes": warmed.position_bytes},
+        "budget": {"max_positions": warmed.max_positions, "threads": warmed.num_threads, "lanes": warmed.num_lanes},
+        "state": "ready" if is_alive else "stalled",
     }

@@ -49,6 +49,8 @@ async def admit_body(request: Request, service: Service, parse: Parse, accept: s
     """A running request of any route; it is told when its connection is through with it."""
     owner, raw = owner_of(request), await request.body()
     once = read_once(request.headers.getlist("idempotency-key"), owner, endpoint, raw)
+    if service.telemetry is not None:
+        request.state.exits.callback(service.telemetry.follow(request.state.request_id))
     caller = await service.runs.admit(parse, accept, request.state.request_id, endpoint, owner, once)
     request.state.exits.callback(note_end, request.state.log, caller)
     request.state.exits.callback(caller.leave)

@@ -16,6 +16,7 @@ from service.log import make_logger
 from service.server import Server, listen, make_server, url_of
 from service.settings import Settings
 from service.state import Service
+from service.telemetry import Telemetry
 
 GENERATE = "/v1/tie/generate"
 PROMPT = "rev 314159; inc 271828; add 141421"
@@ -56,11 +57,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 @contextmanager
-def serving(settings: Settings, load: Loader, *, until_ready: bool = True) -> Iterator[Served]:
+def serving(
+    settings: Settings, load: Loader, *, until_ready: bool = True, telemetry: Telemetry | None = None
+) -> Iterator[Served]:
     log = io.StringIO()
     listener = listen(settings.server.model_copy(update={"port": 0}))
     url = url_of(listener)
-    server = make_server(settings, load, make_logger(log))
+    server = make_server(settings, load, make_logger(log), telemetry)
     service: Service = server.config.app.state.service  # type: ignore[union-attr]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tie-test-server")
     thread.start()

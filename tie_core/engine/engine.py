@@ -20,7 +20,7 @@ from tie_core.engine.devices import spare_bytes
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
 from tie_core.engine.waiting import Waiting
-from tie_core.engine.warm_up import Allowance
+from tie_core.engine.warm_up import Allowance, WarmUp
 from tie_core.engine.worker import StepDone, WorkDone, Worker
 from tie_core.errors import CancelledError, EngineClosedError, OverloadedError, RequestError, UnknownModelError
 from tie_core.member import Member
@@ -75,6 +75,7 @@ class Engine:
             for member in members
         }
         self._waiting = Waiting()  # the conductor's own, by `Run.key`, like the next two
+        self.warm_ups: dict[str, WarmUp] = {}  # what each worker learnt of its model, once started
         self._running: dict[str, Run] = {}
         self._deadlines = Deadlines()
         self._admission = threading.Condition()  # guards the two below, and that nothing is put behind _Closed
@@ -92,7 +93,7 @@ class Engine:
         """
         try:
             for name, worker in self._workers.items():
-                warmed = worker.start()
+                self.warm_ups[name] = warmed = worker.start()
                 with suppress(Exception):
                     self._observer.on_warm_up(name, warmed)
         except BaseException:

@@ -38,6 +38,9 @@ class Observer:
     def on_round(self, request: Request, ended: Round, seconds: float) -> None:
         """A round was assessed and relayed."""
 
+    def on_restart(self, member: str) -> None:
+        """A member's worker, whose thread hung or died, was started anew."""
+
     def on_bug(self, error: Exception) -> None:
         """An exception that nobody raises on purpose ended a request."""
 

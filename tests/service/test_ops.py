@@ -1,0 +1,91 @@
+"""What an operator asks: aliases of the probes, what is loaded, and the API's page without any network."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.fakes import NAMES, FakeLoader, fake_settings
+from tests.service.served import Served, serving
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(fake_settings(), FakeLoader()) as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("path", "alias"), [("/livez", "/v2/health/live"), ("/readyz", "/v2/health/ready"), ("/readyz", "/health")]
+)
+def test_aliases_answer_alike(served: Served, path: str, alias: str) -> None:
+    one, other = served.client.get(path), served.client.get(alias)
+
+    assert (one.status_code, one.json()) == (other.status_code, other.json()) == (200, one.json())
+
+
+def test_aliases_are_not_ready_while_loading() -> None:
+    loader = FakeLoader()
+    loader.gate.clear()
+    with serving(fake_settings(), loader, until_ready=False) as served:
+        assert served.client.get("/v2/health/live").status_code == 200
+        assert served.client.get("/v2/health/ready").status_code == 503
+        assert served.client.get("/info").status_code == 503
+        loader.gate.set()
+
+
+def test_info_tells_every_member_and_ensemble(served: Served) -> None:
+    info = served.client.get("/info").json()
+
+    assert [member["name"] for member in info["members"]] == list(NAMES)
+    for member in info["members"]:
+        assert member["device"] == "cpu"
+        assert member["dtype"] == "float32"
+        assert member["state"] == "ready"
+        assert re.fullmatch("[0-9a-f]{64}", member["tokenizer"])
+        assert member["memory"]["weights_bytes"] > 0
+        assert member["budget"]["max_positions"] is None or member["budget"]["max_positions"] > 0
+    assert info["ensembles"] == [{"name": "tie", "members": list(NAMES)}]
+    assert info["requests"] == {"running": 0, "waiting": 0}
+
+
+def test_the_page_of_the_api_needs_nothing_from_elsewhere(served: Served) -> None:
+    page = served.client.get("/docs")
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "<script>" not in page.text
+    assert "http" not in "".join(links)
+    for link in links:
+        if not link.startswith("data:"):
+            file = served.client.get(f"/{link}")
+            assert file.status_code == 200
+            assert file.headers["content-security-policy"] == policy
+            assert file.headers["content-type"].split(";")[0] in ("text/javascript", "text/css")
+
+
+@pytest.mark.parametrize("path", ["/docs/other.js", "/docs/..%2F..%2Fpyproject.toml", "/docs/__init__.py"])
+def test_the_page_has_no_other_files(served: Served, path: str) -> None:
+    assert served.client.get(path).status_code == 404
+
+
+def test_the_api_lists_every_route_of_the_contract(served: Served) -> None:
+    paths = served.client.get("/openapi.json").json()["paths"]
+
+    assert {
+        "/v1/tie/generate",
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/models",
+        "/v1/models/{name}",
+        "/livez",
+        "/readyz",
+        "/health",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/metrics",
+        "/version",
+        "/info",
+    } <= set(paths)

@@ -31,6 +31,7 @@ OPTIONS = {
     "selection": "best_model",
     "best_model": "a",
     "relay_boundary": "step",
+    "min_models": 2,
     "policy": "threshold",
     "k": 2,
     "tau": 0.5,

@@ -10,6 +10,8 @@ from structlog.typing import FilteringBoundLogger
 
 import tie_core
 from service.errors import ApiError, on_api_error, on_http_error
+from service.gate import Gate
+from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.loading import Loader, load
 from service.log import make_logger
@@ -33,7 +35,8 @@ def create_app(
     """An app that loads its models when it starts. `load` makes what answers requests.
 
     Raises:
-        SettingsError: the settings ask for telemetry, and its packages are not installed.
+        SettingsError: the settings ask for telemetry, and its packages are not installed; or for API keys, and their
+            file cannot be used.
     """
     log = log or make_logger()
     telemetry = telemetry or make_telemetry(settings.telemetry)
@@ -41,7 +44,8 @@ def create_app(
         load = telemetry.around(load)
     metrics = Metrics()
     runs = Runs(settings, metrics.request)
-    service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load), telemetry)
+    keys = Keys(settings.auth.keys_file.expanduser(), log) if settings.auth.keys_file else None
+    service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load), telemetry, keys)
     app = FastAPI(
         title="TIE Server",
         version=tie_core.__version__,
@@ -64,6 +68,7 @@ def _add_middleware(app: FastAPI, service: Service, log: FilteringBoundLogger) -
     """The last one added is the outermost."""
     limits = service.settings.limits
     app.add_middleware(BodyLimits, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
+    app.add_middleware(Gate, server=service.settings.server, auth=service.settings.auth, keys=service.keys)
     app.add_middleware(RequestScope, log=log, metrics=service.metrics.request)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(ApiError, on_api_error)

@@ -33,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An ensemble of masked diffusion language models in which the most reliable trajectory leads.",
 )
+keys = typer.Typer(no_args_is_help=True, help="API keys for `tie serve`.")
+app.add_typer(keys, name="keys")
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file. Without one: the embedded zoo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 
@@ -239,6 +241,21 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
             console.print(part)
             console.print()
     raise typer.Exit(1 if diagnosis.problems else 0)
+
+
+@keys.command("new")
+def keys_new(
+    name: Annotated[str, typer.Argument(help="Whose key it is: the name that logs and quotas know it by.")],
+    config: Config = None,
+    file: Annotated[Path | None, typer.Option(help="The file of keys; else auth.keys_file.")] = None,
+) -> None:
+    """Make an API key and print it, once: only its hash is written to the file."""
+    path = file or load_settings(config).auth.keys_file
+    if path is None:
+        raise SettingsError("no file to write the key's hash to: give --file, or set auth.keys_file")
+    from service.keys import add_key
+
+    typer.echo(add_key(path.expanduser(), name))
 
 
 app.command()(bench)

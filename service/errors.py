@@ -17,6 +17,8 @@ from tie_core import errors as core
 INVALID: Final = "invalid_request_error"
 UNAVAILABLE: Final = "service_unavailable_error"
 SERVER: Final = "server_error"
+RATE_LIMIT: Final = "rate_limit_error"
+AUTHENTICATION: Final = "authentication_error"
 CLIENT_CLOSED: Final = 499  # nginx's number: the client left before the answer
 
 
@@ -76,7 +78,7 @@ class ApiError(Exception):
     @property
     def is_retryable(self) -> bool:
         """True where the same request may succeed later."""
-        return self.status >= 500
+        return self.status >= 500 or self.status == 429
 
     def body(self) -> dict[str, Any]:
         return {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from service.metrics import RequestMetrics
 from service.record import Record
+from tie_core.cost import cost_of
 from tie_core.engine.deadlines import Deadline
 from tie_core.engine.engine import Engine
 from tie_core.errors import CancelledError, EngineClosedError
@@ -48,6 +49,7 @@ class Run:
         self.id = record.id
         self.record = record
         self.request = request
+        self.positions = cost_of(request).positions
         self._num_callers = 0
         self._goes_on = goes_on
         self._engine = engine

@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from service.admission import Admission
 from service.claims import Claim, Claims, Once
-from service.drain_rate import DrainRate
-from service.errors import ApiError, api_error, unavailable
+from service.errors import ApiError, api_error
 from service.event_log import EventLog
 from service.kept import Kept
 from service.loading import Loaded
 from service.metrics import RequestMetrics
+from service.quotas import Holder
 from service.record import Record
 from service.run import Caller, Run, Transport
 from service.schemas import GenerateBody
@@ -58,8 +59,7 @@ class Runs:
         limits = settings.limits
         self._claims = Claims()
         self._kept = Kept(limits.kept_seconds, limits.max_kept_runs, limits.max_kept_bytes, self._claims.release)
-        self.num_preparing = 0
-        self._drain_rate = DrainRate()
+        self._admission = Admission(limits, self._live)
         self._tokenisers = ThreadPoolExecutor(NUM_TOKENISERS, thread_name_prefix="tie-tokenise")
 
     def open(self, loaded: Loaded) -> None:
@@ -76,6 +76,10 @@ class Runs:
     def __len__(self) -> int:
         """Requests that hold a place: those being tokenised and those that the engine has not ended."""
         return len(self._live) + self.num_preparing
+
+    @property
+    def num_preparing(self) -> int:
+        return self._admission.num_preparing
 
     def cancel_all(self) -> None:
         """At shutdown: every stream gets its terminal event."""
@@ -110,7 +114,7 @@ class Runs:
         """A running request for what `parse` gives, or the one that claimed `once` before.
 
         Raises:
-            ApiError: 400, 404, 409 or 503.
+            ApiError: 400, 404, 409, 429 or 503.
         """
         self._check_admission()
         if once is None:
@@ -174,11 +178,11 @@ class Runs:
         self, parse: Parse, accept: str, request_id: str, endpoint: str, owner: str | None, claim: str | None
     ) -> Caller:
         admitted = time.monotonic()
-        with self._place():
-            prepared = await self._in_thread(lambda: self._prepare(parse, accept, request_id))
+        with self._counted(), self._admission.place() as holder:
+            prepared = await self._in_thread(lambda: self._prepare(parse, accept, request_id, holder.name))
             log = EventLog(prepared.request, self._settings.limits.max_kept_states)
             record = Record(request_id, owner, endpoint, prepared.request.ensemble, log, claim, admitted)
-            run = self._submit(record, prepared)
+            run = self._submit(record, prepared, holder)
         return Caller(record, prepared.transport, run.leave)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -193,18 +197,16 @@ class Runs:
             raise api_error(error) from error
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        """One of the places that running, waiting and tokenising requests share, taken before any work."""
-        limits = self._settings.limits
-        if len(self) >= limits.max_running + limits.max_waiting:
-            raise self._refused(self._unavailable("queue_full", f"all {len(self)} places are taken: try again later"))
-        self.num_preparing += 1
+    def _counted(self) -> Iterator[None]:
+        """What refuses a request for reasons of its own is counted by its reason; a bad request is not."""
         try:
             yield
-        finally:
-            self.num_preparing -= 1
+        except ApiError as error:
+            if error.status in (429, 503):
+                self._metrics.rejections.labels(error.code).inc()
+            raise
 
-    def _prepare(self, parse: Parse, accept: str, request_id: str) -> Prepared:
+    def _prepare(self, parse: Parse, accept: str, request_id: str, tenant: str) -> Prepared:
         """In a tokenising thread."""
         assert self._loaded is not None
         body = parse(self._loaded)
@@ -220,6 +222,7 @@ class Runs:
             messages=[message.model_dump() for message in body.messages] if body.messages else None,
             models=body.models,
             request_id=request_id,
+            tenant=tenant,
             detail=body.events or "round",
             **body.ending(),
             **(asked := body.options()),
@@ -244,8 +247,8 @@ class Runs:
             message = f"{body.num_chars:,} characters of prompt exceed {limit:,}: shorten it"
             raise ApiError(400, "prompt_too_long", message, param="prompt" if body.prompt else "messages")
 
-    def _submit(self, record: Record, prepared: Prepared) -> Run:
-        loaded = self._check_admission()
+    def _submit(self, record: Record, prepared: Prepared, holder: Holder) -> Run:
+        loaded = self.check_open()
         run = Run(
             record,
             prepared.request,
@@ -254,13 +257,14 @@ class Runs:
             metrics=self._metrics,
             on_end=self._forget,
         )
+        self._admission.reserve(holder, run.positions)
         run.join()
         self._live[run.id] = run
         try:
             run.submit(_from_now(prepared.deadline, record.admitted))
         except (OverloadedError, EngineClosedError) as error:
             del self._live[run.id]
-            raise self._refused(self._unavailable(api_error(error).code, str(error))) from None
+            raise self._unavailable(api_error(error).code, str(error)) from None
         except Exception:
             del self._live[run.id]
             raise
@@ -271,22 +275,14 @@ class Runs:
         if not isinstance(run.record.end, Completed):
             self._claims.release(run.record)
         self._kept.put(run.record)
-        self._drain_rate.note_end(time.monotonic())
-        if not self._live:
-            self._drain_rate.note_idle()
+        self._admission.note_end(run)
 
     def _check_admission(self) -> Loaded:
-        try:
+        with self._counted():
             return self.check_open()
-        except ApiError as error:
-            raise self._refused(error) from None
-
-    def _refused(self, error: ApiError) -> ApiError:
-        self._metrics.rejections.labels(error.code).inc()
-        return error
 
     def _unavailable(self, reason: str, message: str) -> ApiError:
-        return unavailable(reason, message, self._drain_rate.retry_after(time.monotonic(), len(self)))
+        return self._admission.unavailable(reason, message)
 
 
 def _from_now(deadline: Deadline | None, admitted: float) -> Deadline | None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -14,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.app import create_app
 from service.errors import ApiError
+from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.loading import Loader, load
 from service.log import make_logger
@@ -29,18 +33,31 @@ BACKLOG: Final = 2048
 SWITCH_SECONDS: Final = 0.001  # a busy engine thread makes way for the event loop; Python's default is 5 ms
 
 
+def raise_file_limit() -> None:
+    """A connection is an open file: as many as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class Server(uvicorn.Server):
     """uvicorn, but the first signal drains before anything closes; a second one cancels, a third one cuts."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, keys: Keys | None = None) -> None:
         super().__init__(config)
         self.lifecycle = lifecycle
+        self.keys = keys
         self.num_signals = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Signals only count: `on_tick` acts, since it runs in the event loop."""
         self.num_signals += 1
         self.force_exit = self.should_exit = self.num_signals > 2
+
+    def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Read the API keys again; a server without any goes on as well."""
+        if self.keys is not None:
+            self.keys.expire()
 
     async def on_tick(self, counter: int) -> bool:
         if self.num_signals > 0:
@@ -73,18 +90,20 @@ def serve(
     """Serve until a signal or a failed start; returns the exit status. `announce` is told the URL.
 
     Raises:
-        SettingsError: the host or port cannot be had.
+        SettingsError: the host or port cannot be had, or the API keys not be read.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     share_one_arena()
     bound_kernel_caches()
     log = log or make_logger()
-    listener = listen(settings.server)
     server = make_server(settings, load, log)
+    listener = listen(settings.server)
     url = url_of(listener)
     log.info("listening", url=url)
     if announce is not None:
         announce(url)
+    raise_file_limit()
+    signal.signal(signal.SIGHUP, server.handle_hangup)
     server.run(sockets=[listener])
     status = 0 if server.lifecycle.phase == "stopped" else 1
     if server.lifecycle.is_stuck:  # Python's own end would abort over a thread that is inside a model
@@ -137,7 +156,7 @@ def make_server(
     )
     config.limits = settings.limits
     config.on_refusal = partial(_tell_refusal, service.metrics.request, log)
-    return Server(config, service.lifecycle)
+    return Server(config, service.lifecycle, service.keys)
 
 
 def _tell_refusal(metrics: RequestMetrics, log: FilteringBoundLogger, request_id: str, error: ApiError) -> None:

@@ -32,6 +32,7 @@ CONFIG_VARIABLE = "TIE_CONFIG"
 DEFAULT_ENSEMBLE = "tie"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Host = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])$", to_lower=True)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -40,7 +41,8 @@ class SettingsError(Exception):
     """A configuration that cannot be used; the message names the key and where it came from."""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """An address or name of this machine that no other one can reach."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -54,11 +56,16 @@ class Section(BaseModel):
 
 
 class ServerSettings(Section):
-    """Where the server listens and how it ends. `port = 0` lets the system choose one."""
+    """Where the server listens and how it ends. `port = 0` lets the system choose one.
+
+    `allowed_hosts` are the names that requests may call it by, `["*"]` any. Without any it is those of loopback, and
+    with API keys any.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     allow_public: bool = False
+    allowed_hosts: list[Host] = []
     workers: int = 1
     drain_seconds: Seconds = 30.0
     stale_after_seconds: Seconds = 60.0
@@ -72,14 +79,17 @@ class ServerSettings(Section):
             raise ValueError("workers is 1: every process would load all models; start a second server instead")
         return workers
 
-    @model_validator(mode="after")
-    def _loopback_unless_told_otherwise(self) -> Self:
-        if not self.allow_public and not _is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host} is reachable from other machines and there is no authentication: set"
-                " server.allow_public = true (TIE_SERVER__ALLOW_PUBLIC=true) if that is intended"
-            )
-        return self
+    @property
+    def is_public(self) -> bool:
+        """Reachable from other machines."""
+        return not is_loopback(self.host)
+
+
+class AuthSettings(Section):
+    """API keys: a TOML file as `tie keys new` writes it. Without a file everybody may ask."""
+
+    keys_file: Path | None = None
+    open_metrics: bool = False
 
 
 class ModelSettings(Section):
@@ -120,6 +130,8 @@ class LimitSettings(Section):
 
     max_running: Count = 32
     max_waiting: int = Field(default=128, ge=0)
+    max_waiting_positions: Count | None = None
+    max_request_positions: Count | None = None
     tick_seconds: Annotated[float, Field(ge=0.001, le=60)] = TICK_SECONDS
     max_batch_positions: Count | None = None
     max_body_bytes: Count = 1_048_576
@@ -164,6 +176,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     models: list[ModelSettings] = []
     ensembles: list[EnsembleSettings] = []
     limits: LimitSettings = LimitSettings()
@@ -189,6 +202,17 @@ class Settings(BaseSettings):
             object.__setattr__(self, "ensembles", [ensemble])
         if not self.models:
             object.__setattr__(self, "models", _zoo_models())
+        return self
+
+    @model_validator(mode="after")
+    def _public_only_with_keys_or_on_purpose(self) -> Self:
+        server = self.server
+        if server.is_public and not server.allow_public and self.auth.keys_file is None:
+            raise ValueError(
+                f"server.host {server.host} is reachable from other machines and there are no API keys: set"
+                " auth.keys_file (`tie keys new` makes keys), or server.allow_public = true"
+                " (TIE_SERVER__ALLOW_PUBLIC=true) if anybody who can reach it may use it"
+            )
         return self
 
     @model_validator(mode="after")
@@ -277,6 +301,7 @@ def _describe(detail: Mapping[str, Any]) -> str:
 def _known_keys(loc: tuple[int | str, ...]) -> str:
     sections: dict[str, type[BaseModel]] = {
         "server": ServerSettings,
+        "auth": AuthSettings,
         "models": ModelSettings,
         "ensembles": EnsembleSettings,
         "limits": LimitSettings,

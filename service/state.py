@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.runs import Runs
@@ -21,6 +22,7 @@ class Service:
     runs: Runs
     lifecycle: Lifecycle
     telemetry: Telemetry | None = None
+    keys: Keys | None = None
 
 
 async def _service_of(request: Request) -> Service:

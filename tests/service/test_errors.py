@@ -179,8 +179,8 @@ def test_a_body_that_does_not_come_times_out(served: Served) -> None:
     host, port = served.client.base_url.host, served.client.base_url.port
     assert port is not None
     with socket.create_connection((host, port), timeout=10) as connection:
-        head = f"POST {GENERATE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
-        connection.sendall(head.encode())
+        head = f"POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}content-length: 9\r\n\r\n{{".encode())
 
         answer = connection.makefile("rb").read()
 

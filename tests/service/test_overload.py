@@ -114,7 +114,7 @@ async def leave_early(url: httpx.URL, seed: int) -> None:
     reader, writer = await asyncio.open_connection(url.host, url.port)
     accept = chance.choice(["application/json", "text/event-stream", "application/x-ndjson"])
     body = b'{"prompt": "rev 314159", "events": "%s"}' % chance.choice([b"round", b"step", b"snapshot"])
-    head = f"POST {GENERATE} HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\ncontent-type: application/json\r\n"
+    head = f"POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\ncontent-type: application/json\r\n"
     request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
     writer.write(request[: chance.randrange(len(request))] if chance.random() < 0.1 else request)
     await writer.drain()

@@ -1,0 +1,115 @@
+"""Who is let in: places before any work, a key's quotas, and the cost of a request once it is known.
+
+The event loop's alone, so that nothing comes between a check and what it allows.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import ceil
+
+from service.drain_rate import DrainRate
+from service.errors import RATE_LIMIT, ApiError, unavailable
+from service.quotas import HOLDER, Holder, Quotas
+from service.run import Run
+from service.settings import LimitSettings
+
+
+class Admission:
+    """`live` are the requests that the engine has not ended; whoever owns them reports each end."""
+
+    def __init__(self, limits: LimitSettings, live: Mapping[str, Run]) -> None:
+        self._limits = limits
+        self._live = live
+        self._quotas = Quotas()
+        self._drain_rate = DrainRate()
+
+    @property
+    def num_preparing(self) -> int:
+        """Requests that hold a place while they are tokenised."""
+        return self._quotas.num_preparing.total()
+
+    @contextmanager
+    def place(self) -> Iterator[Holder]:
+        """One of the places that running, waiting and tokenising requests share, taken before any work.
+
+        Raises:
+            ApiError: 503 without a free one, 429 beyond the holder's quota.
+        """
+        holder = HOLDER.get()
+        self._check_quota(holder, 0)
+        self._check_concurrency(holder)
+        num_taken = len(self._live) + self.num_preparing
+        if num_taken >= self._limits.max_running + self._limits.max_waiting:
+            raise self.unavailable("queue_full", f"all {num_taken} places are taken: try again later")
+        preparing = self._quotas.num_preparing
+        preparing[holder.name] += 1
+        try:
+            yield holder
+        finally:
+            preparing[holder.name] -= 1
+            if not preparing[holder.name]:
+                del preparing[holder.name]
+
+    def reserve(self, holder: Holder, positions: int) -> None:
+        """Let a request of this cost in; it is submitted right after.
+
+        Raises:
+            ApiError: 400 where it is too large in itself, 429 beyond the holder's quota, 503 behind a full backlog.
+        """
+        self._check_size(holder, positions)
+        self._check_quota(holder, positions)
+        self._check_backlog(positions)
+        self._quotas.spend(holder, time.monotonic(), positions)
+
+    def note_end(self, run: Run) -> None:
+        """`run` is not among the live ones any more."""
+        self._drain_rate.note_end(time.monotonic(), run.positions)
+        if not self._live:
+            self._drain_rate.note_idle()
+
+    def unavailable(self, reason: str, message: str) -> ApiError:
+        """503, to come back when what is admitted now has ended at the measured rate."""
+        return unavailable(reason, message, self._seconds_for(sum(run.positions for run in self._live.values())))
+
+    def _seconds_for(self, positions: int) -> int:
+        return self._drain_rate.retry_after(time.monotonic(), positions)
+
+    def _check_concurrency(self, holder: Holder) -> None:
+        most = holder.quota.concurrent_requests
+        if most is None:
+            return
+        own = [run for run in self._live.values() if run.request.tenant == holder.name]
+        if len(own) + self._quotas.num_preparing[holder.name] >= most:
+            seconds = self._seconds_for(min((run.positions for run in own), default=0))
+            raise _beyond_quota(f"this key has {most} requests at once: wait for one to end", seconds)
+
+    def _check_quota(self, holder: Holder, positions: int) -> None:
+        seconds = self._quotas.wait(holder, time.monotonic(), positions)
+        if seconds > 0:
+            raise _beyond_quota("this key has used up what it may in a minute: try again later", ceil(seconds))
+
+    def _check_size(self, holder: Holder, positions: int) -> None:
+        bounds = (self._limits.max_request_positions, holder.quota.positions_per_minute)
+        most = min((bound for bound in bounds if bound is not None), default=None)
+        if most is not None and positions > most:
+            raise ApiError(
+                400,
+                "request_too_large",
+                f"this request may read {positions:,} positions in all its forwards, and {most:,} are allowed: shorten"
+                " the prompt or gen_length, commit more tokens a step, or ask fewer models",
+            )
+
+    def _check_backlog(self, positions: int) -> None:
+        """A bound on what waits: a request that would start at once is none of it."""
+        most = self._limits.max_waiting_positions
+        if most is None or len(self._live) < self._limits.max_running:
+            return
+        waiting = sum(run.positions for run in self._live.values() if run.record.started is None)
+        if waiting + positions > most:
+            message = f"{waiting:,} positions wait already and {most:,} may: try again later"
+            raise unavailable("queue_full", message, self._seconds_for(waiting + positions - most))
+
+
+def _beyond_quota(message: str, seconds: int) -> ApiError:
+    return ApiError(429, "quota_exceeded", message, kind=RATE_LIMIT, headers={"retry-after": str(max(1, seconds))})

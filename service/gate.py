@@ -1,0 +1,84 @@
+"""The gate: who may come in. Every route, method and path is shut but the probes, and so is what does not exist."""
+
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import AUTHENTICATION, ApiError, unavailable
+from service.keys import Keys
+from service.quotas import HOLDER, Holder
+from service.settings import AuthSettings, ServerSettings, is_loopback
+
+PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
+METRICS: Final = "/metrics"
+CHALLENGE: Final = {"www-authenticate": "Bearer"}
+SCHEME: Final = "bearer "
+
+
+class Gate:
+    """Inside `RequestScope`. `scope["state"]` gets `key_id`, the name of the key, and so does the log."""
+
+    def __init__(self, app: ASGIApp, server: ServerSettings, auth: AuthSettings, keys: Keys | None) -> None:
+        self._app = app
+        self._server = server
+        self._auth = auth
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._admit(scope)
+        except ApiError as error:
+            scope["state"]["error"] = error
+            await error.response()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raises:
+        ApiError: 503 beyond the bound on connections, 421 under another name, 401 without a key.
+        """
+        HOLDER.set(Holder())
+        if scope["path"] in PROBES and scope["method"] in ("GET", "HEAD"):
+            return
+        if scope["state"].get("is_surplus"):
+            raise unavailable("too_many_connections", "too many connections are open: try again later", 1)
+        headers = Headers(scope=scope)
+        self._check_host(headers)
+        if self._keys is not None and not (self._auth.open_metrics and scope["path"] == METRICS):
+            holder = self._holder(headers, self._keys)
+            HOLDER.set(holder)
+            scope["state"]["key_id"] = scope["state"]["log"]["key"] = holder.name
+
+    def _check_host(self, headers: Headers) -> None:
+        """Against a page whose name is made to mean this machine, which a browser would let ask anything here."""
+        allowed = self._server.allowed_hosts
+        if "*" in allowed or (not allowed and self._keys is not None):
+            return
+        host = _without_port(headers.get("host", "")).lower()
+        if not (host in allowed if allowed else is_loopback(host.strip("[]")) or host == self._server.host):
+            message = (
+                "this server does not answer to that Host: server.allowed_hosts lists the names that it answers to"
+            )
+            raise ApiError(421, "host_not_allowed", message)
+
+    @staticmethod
+    def _holder(headers: Headers, keys: Keys) -> Holder:
+        given = headers.getlist("authorization")
+        if not given:
+            message = "this server asks for an API key: send it as `Authorization: Bearer KEY`"
+            raise ApiError(401, "missing_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
+        is_bearer = len(given) == 1 and given[0][: len(SCHEME)].lower() == SCHEME
+        holder = keys.find(given[0][len(SCHEME) :].strip()) if is_bearer else None
+        if holder is None:
+            message = "this is not an API key of this server: `tie keys new NAME` makes one"
+            raise ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
+        return holder
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() and (not name.count(":") or name.endswith("]")) else host

@@ -1,0 +1,348 @@
+"""Without a key nothing answers but the probes, whatever the route, method, path or Host; and no key is ever told."""
+
+import asyncio
+import inspect
+import itertools
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+from service import keys as keys_module
+from service.gate import PROBES
+from service.keys import Keys, add_key
+from service.log import make_logger
+from service.settings import AuthSettings, LimitSettings, ServerSettings, SettingsError
+from tests.service.fakes import FakeLoader, fake_settings
+from tests.service.served import GENERATE, Served, serving, wait_until
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FROB")
+PATHS = (
+    "/",
+    "/nowhere",
+    "//v1/models",
+    "//livez",
+    "/livez/",
+    "/livez//",
+    "/livez/../v1/models",
+    "/v1/../livez",
+    "/v1/models/../../livez",
+    "/%2e%2e/livez",
+    "/livez%2f..%2fv1/models",
+    "/livez%00",
+    "/livez;x=1",
+    "/LIVEZ",
+    "/.well-known/openid-configuration",
+    "/v1/models?key=livez",
+    "/metrics?x=/livez",
+    "http://127.0.0.1/livez",
+    "http://evil.example/v1/models",
+    "*",
+    "/v1/tie/requests/livez/events",
+    "/static/../livez",
+)
+HOSTS = ("localhost", "127.0.0.1", "[::1]", "livez", "evil.example", "127.0.0.1:1", "localhost.evil.example", "/livez")
+SECRET_PROMPT = "zanzibar kettle 4417"
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    file = tmp_path_factory.mktemp("keys") / "keys.toml"
+    add_key(file, "other")
+    key = add_key(file, "mine")
+    add_key(file, "last")
+    with serving(fake_settings(auth=AuthSettings(keys_file=file)), FakeLoader()) as served:
+        yield served, key
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def routes(served: Served) -> list[str]:
+    """Every path that the app has, with something in the place of its parameters."""
+    app = served.server.config.app
+    paths = [route.path for route in app.routes if isinstance(route, Route)]  # type: ignore[union-attr]
+    paths += list(app.openapi()["paths"])  # type: ignore[union-attr]
+    return sorted({part.replace("{", "").replace("}", "") for part in paths})
+
+
+async def statuses(served: Served, asked: list[tuple[str, str, str]]) -> list[tuple[int, str]]:
+    """The status line's number and the whole answer of each method, target and Host, sent as they are."""
+    url = served.client.base_url
+    limit = asyncio.Semaphore(8)
+
+    async def one(method: str, target: str, host: str) -> tuple[int, str]:
+        async with limit:
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            head = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            writer.write(head.encode())
+            answer = (await reader.read()).decode()
+            writer.close()
+        return int(answer.split()[1]), answer
+
+    return await asyncio.gather(*(one(*each) for each in asked))
+
+
+def test_nothing_but_the_probes_answers_without_a_key(keyed: tuple[Served, str], figure: Callable[[str], None]) -> None:
+    served, _ = keyed
+    everywhere = sorted({*routes(served), *PATHS} - PROBES)
+    asked = [(method, path, "localhost") for method, path in itertools.product(METHODS, everywhere)]
+    asked += [(method, path, "localhost") for method in METHODS if method not in ("GET", "HEAD") for path in PROBES]
+    asked += [("GET", path, host) for path, host in itertools.product(everywhere, HOSTS)]
+
+    answers = asyncio.run(statuses(served, asked))
+
+    figure(f"auth: {len(asked)} requests without a key over {len(everywhere)} paths: all 401")
+    open_ones = [each for each, (status, _) in zip(asked, answers, strict=True) if status != 401]
+    assert open_ones == []
+    assert all("www-authenticate: bearer" in answer.lower() for _, answer in answers)
+    with_body = [answer for (method, *_), (_, answer) in zip(asked, answers, strict=True) if method != "HEAD"]
+    assert all(set(json.loads(answer.partition("\r\n\r\n")[2])) == {"error"} for answer in with_body)
+
+
+def test_the_probes_need_no_key_and_no_name(keyed: tuple[Served, str]) -> None:
+    served, _ = keyed
+    answers = asyncio.run(
+        statuses(served, [("GET", path, "10.0.0.7:8000") for path in ("/livez", "/readyz", "/health")])
+    )
+
+    assert [status for status, _ in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: f"Bearer {key}x",
+        lambda key: f"Bearer {key[:-1]}",
+        lambda key: f"Bearer {key.upper()}",
+        lambda key: "Bearer",
+        lambda key: key,
+        lambda key: f"Basic {key}",
+        lambda key: f"Bearer {key}, Bearer {key}",
+        lambda key: "Bearer \xff\xfe",
+        lambda key: "Bearer " + "x" * 20_000,
+    ],
+)
+def test_a_wrong_key_is_refused(keyed: tuple[Served, str], change: Callable[[str], str]) -> None:
+    served, key = keyed
+
+    response = served.client.get("/v1/models", headers=[(b"authorization", change(key).encode("latin-1"))])
+
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert response.json()["error"]["type"] == "authentication_error"
+    assert key not in response.text
+
+
+def test_two_authorizations_are_none(keyed: tuple[Served, str]) -> None:
+    served, key = keyed
+    header = (b"authorization", f"Bearer {key}".encode())
+
+    assert served.client.get("/v1/models", headers=[header, header]).status_code == 401
+
+
+def test_with_a_key_all_is_as_ever_and_neither_key_nor_prompt_is_told(keyed: tuple[Served, str]) -> None:
+    served, key = keyed
+
+    answered = served.post({"prompt": SECRET_PROMPT}, headers=bearer(key))
+    listed = served.client.get("/v1/models", headers=bearer(key))
+    missing = served.client.get(f"/{key}", headers=bearer(key))
+    bad = served.post({"prompt": SECRET_PROMPT, SECRET_PROMPT: key}, headers=bearer(key))
+    metrics = served.client.get("/metrics", headers=bearer(key))
+
+    assert [each.status_code for each in (answered, listed, missing, bad, metrics)] == [200, 200, 404, 400, 200]
+    wait_until(lambda: sum(line.get("key") == "mine" for line in served.lines) >= 5)
+    everything = listed.text + missing.text + bad.text + metrics.text + served.log.getvalue()
+    assert key not in everything
+    assert key.removeprefix("tie-") not in everything
+    assert "zanzibar" not in everything
+
+
+def test_a_preflight_of_a_browser_gets_no_permission(keyed: tuple[Served, str]) -> None:
+    served, key = keyed
+    asks = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+
+    for headers in (asks, asks | bearer(key)):
+        for method in ("OPTIONS", "POST"):
+            response = served.client.request(method, GENERATE, headers=headers)
+            assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_what_a_page_may_send_across_sites_is_refused(content_type: str) -> None:
+    with serving(fake_settings(), FakeLoader()) as served:
+        headers = {"origin": "https://evil.example", "content-type": content_type}
+        assert served.client.post(GENERATE, content=b'{"prompt": "x"}', headers=headers).status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "status"),
+    [
+        ([], "localhost", 200),
+        ([], "LOCALHOST:1234", 200),
+        ([], "127.0.0.1:80", 200),
+        ([], "[::1]:80", 200),
+        ([], "evil.example", 421),
+        ([], "localhost.evil.example", 421),
+        ([], "127.0.0.1.evil.example", 421),
+        ([], "localhost:evil", 421),
+        ([], "", 421),
+        (["tie.example"], "tie.example:8000", 200),
+        (["tie.example"], "localhost", 421),
+        (["*"], "evil.example", 200),
+    ],
+)
+def test_a_server_without_keys_answers_to_its_names_alone(allowed: list[str], host: str, status: int) -> None:
+    from starlette.datastructures import Headers
+
+    from service.errors import ApiError
+    from service.gate import Gate
+
+    gate = Gate(None, ServerSettings(allowed_hosts=allowed), AuthSettings(), None)  # type: ignore[arg-type]
+    try:
+        gate._check_host(Headers({"host": host}))
+        found = 200
+    except ApiError as error:
+        found = error.status
+
+    assert found == status
+
+
+def test_a_rebound_name_is_refused_over_http() -> None:
+    with serving(fake_settings(), FakeLoader()) as served:
+        answers = asyncio.run(
+            statuses(served, [("GET", "/v1/models", "evil.example"), ("GET", "/livez", "evil.example")])
+        )
+
+    assert [status for status, _ in answers] == [421, 200]
+    assert '"code":"host_not_allowed"' in answers[0][1]
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_metrics_need_a_key_unless_they_are_open(tmp_path: Path, is_open: bool) -> None:
+    add_key(tmp_path / "keys.toml", "mine")
+    auth = AuthSettings(keys_file=tmp_path / "keys.toml", open_metrics=is_open)
+    with serving(fake_settings(auth=auth), FakeLoader()) as served:
+        assert served.client.get("/metrics").status_code == (200 if is_open else 401)
+        assert served.client.get("/metrics/").status_code == 401
+
+
+def test_every_key_is_compared_whichever_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.toml"
+    made = [add_key(file, f"key-{number}") for number in range(5)]
+    keys = Keys(file, make_logger())
+    compared: list[int] = []
+    compare = keys_module.hmac.compare_digest
+    monkeypatch.setattr(keys_module.hmac, "compare_digest", lambda *pair: compared.append(1) or compare(*pair))
+
+    for key in (made[0], made[4], "wrong"):
+        compared.clear()
+        found = keys.find(key)
+        assert len(compared) == 5
+        assert (found is None) == (key == "wrong")
+    assert "==" not in inspect.getsource(Keys.find)
+
+
+class Told:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    error = info
+
+
+def test_keys_are_read_again_when_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.toml"
+    first = add_key(file, "first")
+    told = Told()
+    keys = Keys(file, told)  # type: ignore[arg-type]
+    monkeypatch.setattr(keys_module, "LOOK_SECONDS", 0.0)
+
+    second = add_key(file, "second")
+    assert keys.find(second) is not None
+    for broken in ("[[keys", "", "keys = []", "[[keys]]\nname = 'a b'\nsha256 = 'x'", "\xff"):
+        file.write_text(broken, encoding="latin-1")
+        keys.expire()
+        assert keys.find(first) is not None, broken
+    file.unlink()
+    assert keys.find(first) is not None
+    third = add_key(file, "third")
+    assert (keys.find(third) is not None, keys.find(first)) == (True, None)
+    assert any("old ones stay" in event for event, _ in told.lines)
+    assert not {first, second, third} & set(json.dumps(told.lines).split('"'))
+
+
+def test_the_file_is_looked_at_no_more_than_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.toml"
+    key = add_key(file, "first")
+    keys = Keys(file, make_logger())
+    looks: list[Path] = []
+    stamp = keys_module._stamp
+    monkeypatch.setattr(keys_module, "_stamp", lambda path: looks.append(path) or stamp(path))
+
+    for _ in range(1_000):
+        keys.find(key)
+
+    assert len(looks) <= 2
+
+
+def test_a_hangup_reads_the_keys_again(keyed: tuple[Served, str]) -> None:
+    served, key = keyed
+    assert served.server.keys is not None
+    served.server.handle_hangup(signal.SIGHUP, None)
+
+    assert served.client.get("/v1/models", headers=bearer(key)).status_code == 200
+    wait_until(lambda: any(line["event"] == "keys reloaded" for line in served.lines))
+
+
+@pytest.mark.parametrize("text", ["", "x", "[[keys]]\nname = 'a'", "[[keys]]\nname='a'\nsha256='zz'\n"])
+def test_a_server_does_not_start_with_a_broken_file_of_keys(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError, match="keys file"):
+        Keys(file, make_logger())
+
+
+def test_a_new_key_is_long_stored_as_a_hash_and_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+
+    key = add_key(file, "mine")
+
+    assert len(key) >= 40
+    assert key not in file.read_text(encoding="utf-8")
+    assert file.stat().st_mode & 0o077 == 0
+    with pytest.raises(SettingsError, match="already"):
+        add_key(file, "mine")
+    with pytest.raises(SettingsError, match="letters"):
+        add_key(file, 'a"\nb')
+
+
+def test_beyond_the_bound_on_connections_only_probes_answer() -> None:
+    with serving(fake_settings(limits=LimitSettings(max_connections=4)), FakeLoader()) as served:
+        served.client.close()
+        wait_until(lambda: not served.server.server_state.connections)
+        idle = [httpx.Client(base_url=served.url) for _ in range(4)]
+        try:
+            for client in idle:
+                assert client.get("/livez").status_code == 200
+            refused, alive = asyncio.run(statuses(served, [("GET", "/v1/models", "localhost"), ("GET", "/livez", "x")]))
+        finally:
+            for client in idle:
+                client.close()
+
+        assert refused[0] == 503
+        assert '"code":"too_many_connections"' in refused[1]
+        assert "retry-after: 1" in refused[1].lower()
+        assert alive[0] == 200
+        wait_until(lambda: not served.server.server_state.connections)
+        time.sleep(0)

@@ -1,0 +1,166 @@
+"""Far more than fits, at once: exactly what fits is let in and answered right, the rest is told so, quickly."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.keys import add_key
+from service.settings import AuthSettings, LimitSettings
+from tests.service.fakes import FakeLoader, Faults, fake_settings
+from tests.service.served import GENERATE, Served, serving, wait_until
+
+CAP = 64
+PROMPTS = [f"rev 31415{number}; inc 271828; add 141421" for number in range(8)]
+HEAD = "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n{more}"
+
+
+class Answer:
+    """What came back, and how long after the request was sent."""
+
+    def __init__(self, raw: bytes, seconds: float) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        self.status = int(head.split()[1])
+        lines = head.decode().lower().split("\r\n")[1:]
+        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.seconds = seconds
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def ask(url: httpx.URL, body: dict[str, Any], gate: asyncio.Event, more: str = "") -> Answer:
+    """Connect, wait for the gate, ask."""
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    raw = json.dumps(body).encode()
+    head = HEAD.format(path=GENERATE, more=more) + f"content-length: {len(raw)}\r\n\r\n"
+    await gate.wait()
+    started = time.monotonic()
+    writer.write(head.encode() + raw)
+    answer = await reader.read()
+    writer.close()
+    return Answer(answer, time.monotonic() - started)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, condition, 60)
+
+
+def num_admitted(served: Served) -> int:
+    """Requests that are past the tokenisers."""
+    return len(served.service.runs) - served.service.runs.num_preparing
+
+
+def p99(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
+def test_of_a_burst_exactly_what_fits_is_let_in(
+    numbers: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    num_asked = numbers(500, 500)
+    loader = FakeLoader()
+    limits = LimitSettings(max_running=32, max_waiting=CAP - 32, header_seconds=60)
+    with serving(fake_settings(limits=limits), loader) as served:
+        alone = {prompt: served.post({"prompt": prompt}).json() for prompt in PROMPTS}
+        loader.faults.gate.clear()
+
+        async def burst() -> list[Answer]:
+            gate, url = asyncio.Event(), served.client.base_url
+            asked = [
+                asyncio.create_task(ask(url, {"prompt": PROMPTS[number % len(PROMPTS)]}, gate))
+                for number in range(num_asked)
+            ]
+            await asyncio.sleep(1)
+            gate.set()
+            await until(lambda: sum(task.done() for task in asked) >= num_asked - CAP)
+            loader.faults.gate.set()
+            return await asyncio.gather(*asked)
+
+        answers = asyncio.run(asyncio.wait_for(burst(), 100))
+        wait_until(lambda: sum(line.get("status") == 503 for line in served.lines) == num_asked - CAP)
+        told = [line["duration_ms"] for line in served.lines if line.get("status") == 503]
+
+        statuses = Counter(answer.status for answer in answers)
+        refused = [answer for answer in answers if answer.status == 503]
+        figure(
+            f"overload: {num_asked} at once, {statuses[200]} answered right, {statuses[503]} refused, p99 {p99(told):.1f} ms"
+            f" from a request to its refusal, the last one {max(each.seconds for each in refused) * 1000:.0f} ms after"
+            " the burst as one client thread saw it"
+        )
+        assert p99(told) < 50
+        assert statuses == {200: CAP, 503: num_asked - CAP}
+        assert all(answer.json()["error"]["code"] == "queue_full" for answer in refused)
+        assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
+        assert served.metric("tie_admission_rejections_total", reason="queue_full") == num_asked - CAP
+        for number, answer in enumerate(answers):
+            if answer.status == 200:
+                got, expected = answer.json(), alone[PROMPTS[number % len(PROMPTS)]]
+                assert (got["text"], got["tie"]) == (expected["text"], expected["tie"])
+        wait_until(lambda: len(served.service.runs) == 0)
+
+
+def timed(served: Served) -> float:
+    started = time.monotonic()
+    served.client.get("/livez")
+    return time.monotonic() - started
+
+
+def test_a_refusal_is_quick(numbers: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    loader = FakeLoader()
+    with serving(fake_settings(limits=LimitSettings(max_running=1, max_waiting=1)), loader) as served:
+        loader.faults.gate.clear()
+
+        async def full() -> list[float]:
+            gate, url = asyncio.Event(), served.client.base_url
+            gate.set()
+            kept = [asyncio.create_task(ask(url, {"prompt": PROMPTS[0]}, gate)) for _ in range(2)]
+            await until(lambda: num_admitted(served) == 2)
+            refusals = [await ask(url, {"prompt": PROMPTS[0]}, gate) for _ in range(numbers(100, 1_000))]
+            loader.faults.gate.set()
+            await asyncio.gather(*kept)
+            assert {each.status for each in refusals} == {503}
+            return [each.seconds for each in refusals]
+
+        seconds = asyncio.run(asyncio.wait_for(full(), 100))
+        beside = [timed(served) for _ in range(100)]
+
+    figure(f"overload: a refusal takes p99 {p99(seconds) * 1000:.1f} ms, /livez p99 {p99(beside) * 1000:.1f} ms")
+    assert p99(seconds) < max(0.05, 5 * p99(beside))
+
+
+def test_a_key_that_floods_does_not_hold_back_another(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """One place: after the one that runs, the other key is next, or next but one."""
+    file, loader = tmp_path / "keys.toml", FakeLoader(Faults(seconds=0.002))
+    flood, other = (f"authorization: Bearer {add_key(file, name)}\r\n" for name in ("flood", "other"))
+    limits = LimitSettings(max_running=1, max_waiting=200)
+    ended: list[str] = []
+    with serving(fake_settings(limits=limits, auth=AuthSettings(keys_file=file)), loader) as served:
+        loader.faults.gate.clear()
+
+        async def asking(name: str, number: int, more: str) -> Answer:
+            gate = asyncio.Event()
+            gate.set()
+            answer = await ask(served.client.base_url, {"prompt": PROMPTS[number % 8]}, gate, more)
+            ended.append(name)
+            return answer
+
+        async def both() -> list[Answer]:
+            asked = [asyncio.create_task(asking("flood", number, flood)) for number in range(100)]
+            await until(lambda: num_admitted(served) == 100)
+            asked += [asyncio.create_task(asking("other", number, other)) for number in range(3)]
+            await until(lambda: num_admitted(served) == 103)
+            loader.faults.gate.set()
+            return await asyncio.gather(*asked)
+
+        answers = asyncio.run(asyncio.wait_for(both(), 110))
+
+    places = [place for place, name in enumerate(ended, 1) if name == "other"]
+    figure(f"fairness between keys: behind 100 of another key, three requests ended as numbers {places}")
+    assert {answer.status for answer in answers} == {200}
+    assert all(place <= 2 * number + 2 for number, place in enumerate(places, 1))

@@ -12,7 +12,7 @@ import pytest
 
 from service import quotas
 from service.keys import add_key
-from service.quotas import Caller, Quota, Quotas, Window
+from service.quotas import Holder, Quota, Quotas, Window
 from service.settings import AuthSettings, LimitSettings
 from tests.service.fakes import FakeLoader, Faults, fake_settings
 from tests.service.served import PROMPT, Served, serving, wait_until
@@ -43,7 +43,7 @@ def test_what_is_more_than_a_minutes_worth_never_fits() -> None:
 
 
 def test_without_quotas_nothing_is_kept() -> None:
-    kept, anybody = Quotas(), Caller()
+    kept, anybody = Quotas(), Holder()
     for number in range(100):
         assert kept.wait(anybody, float(number), 1_000) == 0
         kept.spend(anybody, float(number), 1_000)
@@ -54,10 +54,10 @@ def test_without_quotas_nothing_is_kept() -> None:
 
 def test_callers_do_not_share_their_windows() -> None:
     kept, one = Quotas(), Quota(requests_per_minute=1)
-    kept.spend(Caller("a", one), 0.0, 1)
+    kept.spend(Holder("a", one), 0.0, 1)
 
-    assert kept.wait(Caller("a", one), 1.0) == 59
-    assert kept.wait(Caller("b", one), 1.0) == 0
+    assert kept.wait(Holder("a", one), 1.0) == 59
+    assert kept.wait(Holder("b", one), 1.0) == 0
 
 
 KEYS = {"few": "requests_per_minute = 3", "small": "positions_per_minute = 400", "lone": "concurrent_requests = 1"}

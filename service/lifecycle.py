@@ -55,8 +55,11 @@ class Lifecycle:
         """Why the server is not ready; None when it is."""
         if self.phase != "ready" or self.loaded is None:
             return unavailable(self.phase, f"the server is {self.phase}", 1)
-        beats, limit = self.loaded.engine.heartbeats(), self._settings.server.stale_after_seconds
-        if silent := sorted(name for name, seconds in beats.items() if seconds > limit):
+        engine, needed = self.loaded.engine, {*self._settings.default_ensemble.models, "conductor"}
+        if down := sorted(needed.intersection(engine.down)):
+            return unavailable("member_down", f"{', '.join(down)} has failed and is started again", 5)
+        beats, limit = engine.heartbeats(), self._settings.server.stale_after_seconds
+        if silent := sorted(name for name, seconds in beats.items() if seconds > limit and name in needed):
             return unavailable("stalled", f"no sign of life from {', '.join(silent)}", 5)
         return None
 

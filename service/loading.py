@@ -68,6 +68,7 @@ def start(
         max_waiting=limits.max_waiting,
         max_batch_positions=limits.max_batch_positions,
         tick_seconds=limits.tick_seconds,
+        stall_seconds=limits.stall_seconds,
         observer=observer,
     )
     engine.start()

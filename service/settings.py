@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tie_core import zoo
-from tie_core.engine import TICK_SECONDS
+from tie_core.engine import STALL_SECONDS, TICK_SECONDS
 from tie_core.errors import OptionsError
 from tie_core.options import resolve_options
 
@@ -125,7 +125,9 @@ class LimitSettings(Section):
 
     A packed forward holds what should take `tick_seconds`, as measured at the start, and what the memory holds;
     `max_batch_positions` bounds it further. Of a run the newest `max_kept_states` states are kept one by one, and after
-    its end it can be asked for until one of the other `kept` limits is reached.
+    its end it can be asked for until one of the other `kept` limits is reached. A model whose forward takes more than
+    `stall_seconds`, and 20 times what it should, is taken to hang: requests go on without it, and its thread is
+    replaced.
     """
 
     max_running: Count = 32
@@ -134,6 +136,7 @@ class LimitSettings(Section):
     max_request_positions: Count | None = None
     tick_seconds: Annotated[float, Field(ge=0.001, le=60)] = TICK_SECONDS
     max_batch_positions: Count | None = None
+    stall_seconds: Seconds = STALL_SECONDS
     max_body_bytes: Count = 1_048_576
     max_prompt_chars: Count = 200_000
     body_seconds: Seconds = 20.0

@@ -35,7 +35,7 @@ class Listening:
 
 
 @contextmanager
-def running_engine(members: Sequence[Member], observer: Observer | None = None, **limits: int) -> Iterator[Engine]:
+def running_engine(members: Sequence[Member], observer: Observer | None = None, **limits: float) -> Iterator[Engine]:
     engine = Engine(members, observer=observer, **limits)
     engine.start()
     try:

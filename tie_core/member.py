@@ -4,7 +4,8 @@ Knows nothing of rounds or requests. A prediction depends on its canvas alone, w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 from tie_core.canvas import Canvas
 from tie_core.errors import MemberError
 from tie_core.models.key_values import CanvasCache
+from tie_core.models.lanes import Lanes
 from tie_core.models.loading import load_model
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.options import SuppressEnd
@@ -86,6 +88,14 @@ class Member:
     name: str
     model: MaskPredictor
     vocabulary: Vocabulary
+
+    def renewed(self) -> "Member":
+        """The same model with lanes and a pool of keys and values of its own: whoever still uses this one, in a thread
+        that nobody waits for any more, is not met there.
+        """
+        model = copy(self.model)
+        model.lanes, model.key_values = Lanes(), self.model.key_values.renewed()
+        return replace(self, model=model)
 
     def num_positions(self, query: Query) -> int:
         """How many positions a forward reads for this query."""

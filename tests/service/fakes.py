@@ -28,6 +28,7 @@ from tie_core.vocabulary import Vocabulary
 NAMES = ("zoo-llada", "zoo-dream")
 POISON = "0000"  # a prompt with this fails in its first forward
 HUGE = "2222"  # a canvas with this never fits the memory, nor does any other beside it
+DEADLY = "3333"  # a canvas with this ends the thread of the first member
 STEADY = "1111"  # for a prompt with this no member ever changes its mind, so all rounds are tied
 OPTIONS: dict[str, Any] = {"reasoning": 24, "answer": 18, "suffix": " Answer:", "block_size": 8, "interval": 8}
 
@@ -68,6 +69,8 @@ class ScriptedMember(Member):
         )
         prompt = tuple(canvas[:first])
         text = self.vocabulary.decode(prompt)
+        if DEADLY in text and self.name == NAMES[0]:
+            raise SystemExit
         if HUGE in text:
             raise torch.OutOfMemoryError("CUDA out of memory")
         moment = 0 if STEADY in text else canvas.count(self.vocabulary.mask_id) // 4

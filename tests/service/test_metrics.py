@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import httpx
 import pytest
@@ -11,8 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import Metrics
 from service.settings import LimitSettings
-from tests.service.fakes import HUGE, NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
+from tests.service.fakes import DEADLY, HUGE, NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
+from tie_core.errors import LossReason
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 CONSTANT = {"tie_build_info"}
@@ -24,7 +26,7 @@ LABELS = {
     "to_model": set(NAMES),
     "finish_reason": {"stop", "length", "error", "cancelled"},
     "type": {"invalid_request_error", "service_unavailable_error", "server_error"},
-    "reason": {"loading", "draining", "queue_full"},
+    "reason": {"loading", "draining", "queue_full", *get_args(LossReason)},
     "cause": {"disconnect", "shutdown"},
     "phase": {"queued", "running"},
     "purpose": {"decode", "score"},
@@ -73,6 +75,7 @@ def make_traffic(served: Served, loader: FakeLoader) -> str:
     for seed in range(6):
         body = {"prompt": f"{PROMPT}{seed}", "tie": {"interval": 4, "score": ("tcc", "top1")[seed % 2]}}
         assert served.post(body).status_code == 200
+    assert served.post({"prompt": DEADLY}).status_code == 200
     return meanwhile
 
 
@@ -116,7 +119,7 @@ def test_counts_agree_with_each_other(scrapes: list[str]) -> None:
     assert sum(after["tie_round_wins"].values()) == sum(after["tie_rounds"].values())
     assert after["tie_requests"][("tie_requests_total", key(finish_reason="cancelled"))] == 1
     assert after["tie_requests"][("tie_requests_total", key(finish_reason="error"))] == 2
-    assert after["tie_requests"][("tie_requests_total", key(finish_reason="length"))] == 9
+    assert after["tie_requests"][("tie_requests_total", key(finish_reason="length"))] == 10
 
 
 def key(**labels: str) -> tuple[tuple[str, str], ...]:

@@ -67,6 +67,10 @@ class Backlog:
         self._rows = passed_over
         return taken
 
+    def take_all(self) -> list[Row]:
+        rows, self._rows = self._rows, []
+        return rows
+
     def drop(self, request_id: str) -> None:
         """Forget a request's rows."""
         self._rows = [row for row in self._rows if row.request_id != request_id]

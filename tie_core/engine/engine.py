@@ -10,24 +10,36 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import torch
 
-from tie_core.engine import TICK_SECONDS
+from tie_core.engine import STALL_SECONDS, TICK_SECONDS
 from tie_core.engine.deadlines import Deadline, Deadlines
+from tie_core.engine.delivery import StepDone, WorkDone
 from tie_core.engine.devices import spare_bytes
 from tie_core.engine.observer import Observer
 from tie_core.engine.run import Listener, Run
+from tie_core.engine.supervision import Post
 from tie_core.engine.waiting import Waiting
 from tie_core.engine.warm_up import Allowance, WarmUp
-from tie_core.engine.worker import StepDone, WorkDone, Worker
-from tie_core.errors import CancelledError, EngineClosedError, OverloadedError, RequestError, UnknownModelError
+from tie_core.errors import (
+    CancelledError,
+    EngineClosedError,
+    InternalError,
+    OverloadedError,
+    RequestError,
+    TieError,
+    UnknownModelError,
+)
 from tie_core.member import Member
 from tie_core.request import Request
 
 MEMORY_SHARE: Final = 0.9
 """Of the memory that is left beside the weights, for activations: allocators and fragments take the rest."""
+WATCH_SECONDS: Final = 0.25
+"""How often the workers' threads are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,8 @@ class Engine:
 
     At most `max_running` requests are in their rounds and `max_waiting` in the queue. One packed forward holds what
     should take `tick_seconds`, as each model is measured when the engine starts, and what its device's memory holds;
-    `max_batch_positions` bounds it further. `submit` and `cancel` are safe from any thread and return at once.
+    `max_batch_positions` bounds it further. A worker whose tick takes more than `stall_seconds`, and far more than such
+    ticks do, is given up and replaced. `submit` and `cancel` are safe from any thread and return at once.
     """
 
     def __init__(
@@ -61,6 +74,7 @@ class Engine:
         max_waiting: int = 256,
         max_batch_positions: int | None = None,
         tick_seconds: float = TICK_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
         observer: Observer | None = None,
     ) -> None:
         self._observer = observer or Observer()
@@ -68,9 +82,13 @@ class Engine:
         self._max_waiting = max_waiting
         self._inbox: queue.SimpleQueue[_Submitted | _Cancelled | _Closed | StepDone | WorkDone] = queue.SimpleQueue()
         assert members, "an engine has at least one member"
-        self._workers = {
-            member.name: Worker(
-                member, _allowance(member, members, tick_seconds, max_batch_positions), self._observer, self._inbox.put
+        self._posts = {
+            member.name: Post(
+                member,
+                _allowance(member, members, tick_seconds, max_batch_positions),
+                stall_seconds,
+                self._observer,
+                self._inbox.put,
             )
             for member in members
         }
@@ -82,6 +100,7 @@ class Engine:
         self._admitted: dict[str, Run] = {}  # by the request's id
         self._num_submitted = 0
         self._is_draining = False
+        self._is_broken = False
         self._last_beat = time.monotonic()
         self._thread = threading.Thread(target=self._conduct, name="tie-conductor", daemon=True)
 
@@ -92,8 +111,8 @@ class Engine:
             PlacementError: a device has no memory left to run its model; nothing runs then.
         """
         try:
-            for name, worker in self._workers.items():
-                self.warm_ups[name] = warmed = worker.start()
+            for name, post in self._posts.items():
+                self.warm_ups[name] = warmed = post.start()
                 with suppress(Exception):
                     self._observer.on_warm_up(name, warmed)
         except BaseException:
@@ -109,7 +128,7 @@ class Engine:
             EngineClosedError: the engine is draining or closed.
             RequestError: a member that is not here, or an id that is still running.
         """
-        workers = self._workers_of(request)
+        posts = self._posts_of(request)
         with self._admission:
             if self._is_draining:
                 raise EngineClosedError("the server is shutting down and takes no more requests: try another one")
@@ -118,14 +137,14 @@ class Engine:
             if request.id in self._admitted:
                 raise RequestError("request_id", "a request with this id is still running: give another id")
             self._num_submitted += 1
-            run = Run(request, workers, listener, self._observer, str(self._num_submitted), deadline)
+            run = Run(request, posts, listener, self._observer, str(self._num_submitted), deadline)
             self._admitted[request.id] = run
             self._inbox.put(_Submitted(run))
 
-    def _workers_of(self, request: Request) -> list[Worker]:
-        if unknown := [member.name for member in request.members if member.name not in self._workers]:
+    def _posts_of(self, request: Request) -> list[Post]:
+        if unknown := [member.name for member in request.members if member.name not in self._posts]:
             raise UnknownModelError("models", f"{', '.join(unknown)} is not resident in this engine")
-        return [self._workers[member.name] for member in request.members]
+        return [self._posts[member.name] for member in request.members]
 
     def cancel(self, request_id: str) -> None:
         """End a request with `CancelledError`; its rows are free within one step. Nothing happens if it has ended."""
@@ -144,13 +163,18 @@ class Engine:
     @property
     def num_rows(self) -> int:
         """Jobs that the workers hold; 0 when nothing runs."""
-        return sum(worker.num_rows for worker in self._workers.values())
+        return sum(post.num_rows for post in self._posts.values())
 
     def heartbeats(self) -> Mapping[str, float]:
         """Seconds since each thread was last seen at work, by member name and `conductor`."""
         now = time.monotonic()
-        beats = {name: now - worker.last_beat for name, worker in self._workers.items()}
-        return beats | {"conductor": now - self._last_beat}
+        beats = {name: now - post.last_beat for name, post in self._posts.items()}
+        return beats | {"conductor": inf if self._is_broken else now - self._last_beat}
+
+    @property
+    def down(self) -> Sequence[str]:
+        """Members that nobody works for until their worker is started again."""
+        return [name for name, post in self._posts.items() if post.is_down]
 
     def drain(self, timeout: float) -> bool:
         """Admit nothing more and wait for what is admitted; False if some were left after `timeout` seconds."""
@@ -165,16 +189,34 @@ class Engine:
             self._inbox.put(_Closed())
         if self._thread.is_alive():
             self._thread.join()
-        for worker in self._workers.values():
-            worker.close()
+        for post in self._posts.values():
+            post.close()
 
     def _conduct(self) -> None:
+        """Nobody waits in silence, even if a bug ends this thread."""
+        try:
+            self._serve()
+            error: TieError = CancelledError("the request was cancelled")
+        except BaseException as bug:
+            self._is_broken = True
+            error = InternalError(f"an internal error ended the engine: {type(bug).__name__}")
+            with suppress(Exception):
+                self._observer.on_bug(error.with_traceback(bug.__traceback__))
+        with self._admission:
+            self._is_draining = True
+        self._end_all(error)
+
+    def _serve(self) -> None:
+        next_watch = time.monotonic()
         while True:
             self._last_beat = now = time.monotonic()
+            if now >= next_watch:
+                next_watch = now + WATCH_SECONDS
+                for post in self._posts.values():
+                    post.watch(now)
             with suppress(queue.Empty):
-                message = self._inbox.get(timeout=self._deadlines.seconds_left(now, 0.5))
+                message = self._inbox.get(timeout=self._deadlines.seconds_left(now, WATCH_SECONDS))
                 if isinstance(message, _Closed):
-                    self._cancel_all()
                     return
                 self._handle(message)
             self._end_late_ones()
@@ -217,13 +259,16 @@ class Engine:
         if not run.has_ended:
             self._act(run, lambda run: run.fail(CancelledError("the request was cancelled")))
 
-    def _cancel_all(self) -> None:
+    def _end_all(self, error: TieError) -> None:
         while not self._inbox.empty():
             message = self._inbox.get()
             if isinstance(message, _Submitted):
-                self._handle(message)
-        for run in (*self._waiting.runs, *self._running.values()):
-            self._cancel(run)
+                message.run.announce(0)
+        with self._admission:
+            left = [*self._admitted.values()]
+        for run in left:
+            run.fail(error)
+            self._forget(run)
 
     def _forget(self, run: Run) -> None:
         self._running.pop(run.key, None)

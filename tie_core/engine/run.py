@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any, Final
 
 from tie_core.engine.deadlines import Deadline
+from tie_core.engine.delivery import StepDone, WorkDone
 from tie_core.engine.observer import Observer
-from tie_core.engine.worker import StepDone, WorkDone, Worker
+from tie_core.engine.supervision import Post
 from tie_core.errors import DeadlineError, InternalError, TieError
 from tie_core.events import Completed, Event, Failed
 from tie_core.narrator import Narrator
@@ -24,7 +25,7 @@ TOO_LATE: Final = "no answer by the deadline: allow more time, or take what ther
 
 
 class Run:
-    """A request in the engine. `workers` are its members' ones, in order.
+    """A request in the engine. `posts` are its members' ones, in order.
 
     They know it by `key`, which no other run ever has: what is still on its way for a cancelled request cannot
     reach another one with the same id.
@@ -33,7 +34,7 @@ class Run:
     def __init__(
         self,
         request: Request,
-        workers: Sequence[Worker],
+        posts: Sequence[Post],
         listener: Listener,
         observer: Observer,
         key: str,
@@ -45,7 +46,7 @@ class Run:
         self.submitted = time.monotonic()
         self.has_ended = False
         self._keyed = replace(request, id=key)
-        self._workers = workers
+        self._posts = posts
         self._listener = listener
         self._observer = observer
         self._narrator = Narrator(request)
@@ -89,8 +90,8 @@ class Run:
 
     def _stop(self) -> None:
         self._program.close()
-        for worker in self._workers:
-            worker.cancel(self.key)
+        for post in self._posts:
+            post.cancel(self.key)
 
     def _guard(self, act: Callable[[], None]) -> None:
         try:
@@ -130,7 +131,7 @@ class Run:
     def _hand_out(self, work: Sequence[Decode | Probe]) -> None:
         self._work, self._results, self._ready_at = work, {}, {}
         for index, item in enumerate(work):
-            self._workers[item.member].submit(self._keyed, index, item)
+            self._posts[item.member].submit(self._keyed, index, item)
 
     def _tell_waits(self) -> None:
         last = max(self._ready_at.values())

@@ -1,7 +1,7 @@
 """A worker: the thread that owns one resident model. Every tick packs the runnable rows into one forward.
 
 Knows jobs and batches, not rounds: rows of any request, step, length and block join and leave between ticks. As long
-as none does, a tick does nothing row by row.
+as none does, a tick does nothing row by row. Whether the thread is well is its post's business (`supervision.py`).
 """
 
 import threading
@@ -9,47 +9,37 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import torch
 
-from tie_core.denoising import Step, make_job
+from tie_core.denoising import make_job
 from tie_core.engine.backlog import Backlog, Row
 from tie_core.engine.batch import Batch
 from tie_core.engine.budget import Budget, load_of
+from tie_core.engine.delivery import StepDone, WorkDone, ended
 from tie_core.engine.devices import own_stream
 from tie_core.engine.observer import Observer, Tick
 from tie_core.engine.reading import Reader
 from tie_core.engine.row_state import Ints, state_of
 from tie_core.engine.warm_up import Allowance, WarmUp, warm_up
-from tie_core.errors import MemberError, OutOfMemoryError
+from tie_core.errors import InternalError, LossReason, MemberError, OutOfMemoryError
 from tie_core.lost import Lost
 from tie_core.member import Member
 from tie_core.request import Request
 from tie_core.tie import Decode, Probe
 
-
-@dataclass(frozen=True, slots=True)
-class StepDone:
-    """A row made a step."""
-
-    request_id: str
-    member: int
-    step: Step
-
-
-@dataclass(frozen=True, slots=True)
-class WorkDone:
-    """A row is finished: its trajectory, its prediction, or `Lost`."""
-
-    request_id: str
-    index: int
-    result: Any
+PATIENCE: Final = 20
+"""A tick that takes so many times what it should, as the model was measured, is not slow but stuck."""
+CLOSING_SECONDS: Final = 5.0
+"""How long the end of a running step is waited for; a thread that hangs for good is left behind."""
 
 
 class Worker:
-    """Denoises for all requests that use one member. `deliver` may be called from any thread."""
+    """Denoises for all requests that use one member. `deliver` may be called from any thread, and returns at once.
+
+    `warmed` is what an earlier worker of the same member learned; without it the thread begins by learning it.
+    """
 
     def __init__(
         self,
@@ -57,22 +47,28 @@ class Worker:
         allowance: Allowance,
         observer: Observer,
         deliver: Callable[[StepDone | WorkDone], None],
+        warmed: WarmUp | None = None,
     ) -> None:
         self.member = member
         self.last_beat = time.monotonic()
+        self.num_ticks = 0
         self._device = torch.device(member.model.device)
         self._pool = member.model.key_values
         self._most_kept = 0  # positions in it
         self._allowance = allowance
         self._observer = observer
-        self._deliver = deliver
+        self._deliver_at_once = deliver
+        self._known = warmed
         self._warmed: Future[WarmUp] = Future()
+        self._busy_since: float | None = None
+        self._expected_seconds = 0.0  # of the running tick
         self._backlog = Backlog()  # guarded by _changed
         self._running: list[Row] = []  # guarded by _changed
         self._batch: Batch | None = None  # of those rows, and of those that left since
         self._cancelled: set[str] = set()  # requests cancelled during the running step
         self._changed = threading.Condition()
         self._is_closed = False
+        self._is_retired = False  # guarded by _changed
         self._thread = threading.Thread(target=self._run, name=f"tie-worker-{member.name}", daemon=True)
 
     def start(self) -> WarmUp:
@@ -83,6 +79,28 @@ class Worker:
         """
         self._thread.start()
         return self._warmed.result()
+
+    def trouble(self, now: float, stall_seconds: float) -> LossReason | None:
+        """What is wrong with the thread, if anything is. A retired one is nobody's trouble."""
+        since = self._busy_since
+        if since is not None and now - since > max(stall_seconds, PATIENCE * self._expected_seconds):
+            return "stalled"
+        return None if self.is_alive else "died"
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def retire(self, reason: LossReason) -> None:
+        """Lose all rows, and from now on whatever the thread still does: it may wake up at any time."""
+        with self._changed:
+            lost = [*self._running, *self._backlog.take_all()]
+            for row in lost:
+                self._deliver_at_once(ended(row, Lost(reason)))
+            self._running, self._batch = [], None
+            self._is_retired = self._is_closed = True
+            self._changed.notify()
+        self.member.model.lanes.close()
 
     def submit(self, request: Request, index: int, work: Decode | Probe) -> None:
         """Take on one job. What needs no forward (a first step already read) is done here."""
@@ -117,12 +135,12 @@ class Worker:
                 self._cancelled.add(request_id)
 
     def close(self) -> None:
-        """Stop after the running step and wait for the thread."""
+        """Stop after the running step and wait for the thread, but not for good."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(max(CLOSING_SECONDS, 2 * self._expected_seconds))
 
     @property
     def num_rows(self) -> int:
@@ -132,23 +150,43 @@ class Worker:
     def _run(self) -> None:
         try:
             with own_stream(self._device):
-                warmed = warm_up(self.member, self._allowance)
+                warmed = self._warm_up()
                 self._most_kept = warmed.max_kept_positions
                 self._warmed.set_result(warmed)
                 self._serve(warmed.budget(self._allowance.tick_seconds))
-        except BaseException as error:
-            if self._warmed.done():  # a bug: nobody waits to hear of it
-                raise
-            self._warmed.set_exception(error)
+        except BaseException as error:  # whatever ends the thread: its post sees that it has ended
+            if not self._warmed.done():
+                self._warmed.set_exception(error)
+                return
+            with suppress(Exception):
+                kind = type(error).__name__
+                self._observer.on_bug(InternalError(f"{kind} ended the thread of {self.member.name}"))
+
+    def _warm_up(self) -> WarmUp:
+        if self._known is None:
+            return warm_up(self.member, self._allowance)
+        torch.set_num_threads(self._known.num_threads)
+        self.member.model.lanes.open(self._known.num_lanes, self._known.num_threads)
+        return self._known
 
     def _serve(self, budget: Budget) -> None:
         reader = Reader(self.member, budget, self._observer)
         while self._wait_for_rows():
+            self._busy_since = time.monotonic()
             try:
                 if self._goes_on(budget) or self._regroup(budget, reader):
-                    self._tick(reader)
+                    self._tick(reader, budget)
             except Exception as error:  # a bug: it must not end the worker
-                self._lose_all(self._lost_by(error))
+                if not self._is_retired:
+                    self._lose_all(self._lost_by(error))
+            finally:
+                self._busy_since = None
+
+    def _deliver(self, done: StepDone | WorkDone) -> None:
+        """Nothing, once retired: these rows were lost then."""
+        with self._changed:
+            if not self._is_retired:
+                self._deliver_at_once(done)
 
     def _wait_for_rows(self) -> bool:
         """False when closed."""
@@ -196,15 +234,19 @@ class Worker:
         if len(self._running) == 1:
             self._lose_all(Lost.by(OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions)))
 
-    def _tick(self, reader: Reader) -> None:
+    def _tick(self, reader: Reader, budget: Budget) -> None:
         """One step of every row, by one forward. What goes wrong in one row is lost to that row's request alone."""
         assert self._batch is not None
         batch = self._batch
         self.last_beat = started = time.monotonic()
+        self._expected_seconds = budget.costs.seconds(batch.load)
         num_read = batch.num_read
         told = reader.read(batch)
         batch.step(told.columns)
         self._settle(batch, told.errors)
+        self.num_ticks += 1
+        if self._is_retired:
+            return
         with suppress(Exception):  # whoever measures may fail; the model's thread may not
             self._observer.on_tick(_measure(self.member.name, batch, num_read, time.monotonic() - started))
 
@@ -215,13 +257,13 @@ class Worker:
         for number in (is_finished | batch.is_told).nonzero()[0].tolist():
             if number not in errors:
                 told += self._catch_up(batch, number, is_finished=bool(is_finished[number]))
-        told += [_ended(batch.rows[number], Lost.by(error)) for number, error in errors.items()]
-        ended = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
-        if ended:
-            with self._changed:
-                self._keep([row for row in self._running if (row.request_id, row.index) not in ended])
-        for done in told:
-            self._deliver(done)
+        told += [ended(batch.rows[number], Lost.by(error)) for number, error in errors.items()]
+        gone = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
+        with self._changed:  # at once: a worker that retires meanwhile has either told of a row or still has it
+            if gone and not self._is_retired:
+                self._keep([row for row in self._running if (row.request_id, row.index) not in gone])
+            for done in told:
+                self._deliver(done)
 
     def _catch_up(self, batch: Batch, number: int, *, is_finished: bool) -> Iterator[StepDone | WorkDone]:
         row = batch.rows[number]
@@ -230,9 +272,9 @@ class Worker:
             if step is not None and row.wants_steps:
                 yield StepDone(row.request_id, row.member, step)
             if is_finished:
-                yield _ended(row, row.job.result)
+                yield ended(row, row.job.result)
         except Exception as error:  # a bug in one row's data must not end the others
-            yield _ended(row, self._lost_by(error))
+            yield ended(row, self._lost_by(error))
 
     def _lost_by(self, error: Exception) -> Lost:
         if isinstance(error, MemberError):
@@ -244,12 +286,8 @@ class Worker:
     def _lose_all(self, lost: Lost) -> None:
         with self._changed:
             rows, self._running, self._batch = self._running, [], None
-        for row in rows:
-            self._deliver(_ended(row, lost))
-
-
-def _ended(row: Row, result: Any) -> WorkDone:
-    return WorkDone(row.request_id, row.index, result)
+            for row in rows:
+                self._deliver(ended(row, lost))
 
 
 def _measure(member: str, batch: Batch, num_read: Ints, seconds: float) -> Tick:

@@ -34,6 +34,11 @@ class KeyValues:
         self._free: list[range] = []  # in order, no two touch
         self._released: deque[range] = deque()
 
+    def renewed(self) -> "KeyValues":
+        """An empty pool like this one."""
+        keys = self._keys[0]
+        return KeyValues(len(self._keys), keys.shape[1], keys.shape[3], keys.dtype, keys.device)
+
     def at(self, places: Tensor) -> Cache:
         """For one forward, which writes the N positions it reads at `places [N]` and attends to all of the pool."""
         return Cache(layers=[_Layer(*layer, places) for layer in zip(self._keys, self._values, strict=True)])

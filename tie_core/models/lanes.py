@@ -29,6 +29,11 @@ class Lanes:
         others = count - 1
         self._pool = ThreadPoolExecutor(others, "tie-lane", torch.set_num_threads, (num_threads,)) if others else None
 
+    def close(self) -> None:
+        """No more work: idle threads end, and whoever still asks for some meets an exception."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+
     def map(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """`work` of every part, in order. An exception of any is raised once nobody works any more."""
         if self._pool is None or len(parts) < 2:

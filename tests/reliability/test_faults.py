@@ -1,0 +1,195 @@
+"""Faults of members: each costs one request that member for a round and nothing else, or it ends with a typed error.
+
+What a degraded request comes to is held against the plain driver, which loses the same members to the same rounds.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.members import tiny
+from tests.reliability.faulty import KINDS, MARK, OF_A_WORKER, REASONS, Fault, FaultKind, faulty
+from tests.running import DEADLINE, run_together, running_engine
+from tie_core.engine.engine import Engine
+from tie_core.engine.observer import Observer
+from tie_core.ensemble import Ensemble, run_plainly
+from tie_core.errors import MemberError, NoMemberLeftError
+from tie_core.events import Completed, Event, Failed
+
+SHAPE = {"reasoning": 12, "answer": 4, "block_size": 4, "interval": 4}
+TOTAL = 16
+STALL_SECONDS = 1.0
+READY_SECONDS = 5.0
+NAMES = ("llada-tiny", "dream-tiny")
+CLEAN = Ensemble("tiny", [tiny(name) for name in NAMES])
+POSITIONS: dict[str, tuple[int, dict[str, Any]]] = {
+    "first_step": (TOTAL - 4, {}),
+    "mid_round": (TOTAL - 6, {}),
+    "last_step": (TOTAL - 7, {}),
+    "probe": (TOTAL - 4, {"score": "top1"}),
+    "final_stretch": (2, {"interval": 12}),
+}
+NUM_MATES = 8
+
+
+def body(text: str, **options: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], **SHAPE, **options}
+
+
+MATES = [body(f"What is {number} + 2?", score=("tcc", "top1")[number % 2]) for number in range(NUM_MATES)]
+
+
+@cache
+def reference(asked: str, lost: frozenset[tuple[int, str, str]]) -> Completed:
+    """By the plain driver, with the same members lost to the same rounds."""
+    why = {(number, NAMES.index(model)): reason for number, model, reason in lost}
+    request = CLEAN.request(**eval(asked))
+    *_, completed = run_plainly(request, lambda number, member: why.get((number, member)))  # type: ignore[arg-type, return-value]
+    assert isinstance(completed, Completed)
+    return completed
+
+
+def losses(end: Completed) -> frozenset[tuple[int, str, str]]:
+    return frozenset((loss.round, loss.model, loss.reason) for loss in end.tie.lost)
+
+
+def check_against_reference(asked: dict[str, Any], end: Event) -> None:
+    assert isinstance(end, Completed)
+    expected = reference(repr(asked), losses(end))
+    assert end.tie.degraded == bool(losses(end))
+    assert {(loss.round, loss.model) for loss in end.tie.lost} == {(n, model) for n, model, _ in losses(expected)}
+    assert (end.text, end.finish_reason, end.tie) == (expected.text, expected.finish_reason, expected.tie)
+
+
+class Counting(Observer):
+    def __init__(self) -> None:
+        self.restarts: list[str] = []
+
+    def on_restart(self, member: str) -> None:
+        self.restarts.append(member)
+
+
+class Scene:
+    """An engine whose members fail when they are told to."""
+
+    def __init__(self, engine: Engine, ensemble: Ensemble, faults: list[Fault], observer: Counting) -> None:
+        self.engine, self.ensemble, self.faults, self.observer = engine, ensemble, faults, observer
+
+    def ask(self, *bodies: dict[str, Any]) -> list[Event]:
+        events = run_together(self.engine, [self.ensemble.request(**asked) for asked in bodies])
+        return [told[-1] for told in events]
+
+    def recovers(self) -> float:
+        """Seconds until every member is there again and a request has all of them."""
+        started = time.monotonic()
+        while self.engine.down:
+            assert time.monotonic() - started < READY_SECONDS, "a member stayed down"
+            time.sleep(0.01)
+        (end,) = self.ask(body("Are you there?"))
+        check_against_reference(body("Are you there?"), end)
+        assert isinstance(end, Completed)
+        assert not end.tie.degraded
+        return time.monotonic() - started
+
+
+@contextmanager
+def scene(stall_seconds: float) -> Iterator[Scene]:
+    members, observer = [faulty(tiny(name)) for name in NAMES], Counting()
+    with running_engine(members, observer, stall_seconds=stall_seconds) as engine:
+        yield Scene(engine, Ensemble("tiny", members), [member.fault for member in members], observer)
+
+
+def every_case() -> list[tuple[str, int, bool]]:
+    """Where a fault of one kind strikes: when, which member, beside others or not."""
+    return list(itertools.product(POSITIONS, range(len(NAMES)), (True, False)))
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_costs_a_request_one_member_for_a_round(
+    kind: FaultKind, numbers: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    cases = every_case()
+    cases = cases[:: len(cases) // numbers(3, len(cases))]
+    slowest = 0.0
+    with scene(STALL_SECONDS if kind in OF_A_WORKER else DEADLINE) as run:
+        for position, member, has_mates in cases:
+            masks, options = POSITIONS[position]
+            target = body(f"What is 3 {MARK} 4?", **options)
+            run.faults[member].arm(kind, masks)
+            asked = [target, *MATES] if has_mates else [target]
+
+            ends = run.ask(*asked)
+
+            assert run.faults[member].num_hits, f"{position}: nothing was hit"
+            hit, *others = ends
+            for one, end in zip(asked, ends, strict=True):
+                check_against_reference(one, end)
+            assert isinstance(hit, Completed)
+            expected = REASONS.get(kind, kind)
+            assert (NAMES[member], expected) in {(loss.model, loss.reason) for loss in hit.tie.lost}, position
+            if kind not in OF_A_WORKER:
+                assert {loss.model for loss in hit.tie.lost} == {NAMES[member]}
+                assert not any(end.tie.degraded for end in others if isinstance(end, Completed))
+            run.faults[member].disarm()
+            slowest = max(slowest, run.recovers())
+        assert len(run.observer.restarts) >= (len(cases) if kind in OF_A_WORKER else 0)
+    figure(f"faults: {len(cases)} of {kind}, all right or as the reference; ready again within {slowest:.2f} s")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_only_members_fault_is_a_typed_error(kind: FaultKind) -> None:
+    target, mate = body(f"What is 3 {MARK} 4?", models=["llada-tiny"]), body("What is 1 + 2?", models=["dream-tiny"])
+    with scene(STALL_SECONDS) as run:
+        run.faults[0].arm(kind, TOTAL - 6)
+
+        failed, other = run.ask(target, mate)
+        run.faults[0].disarm()
+        run.recovers()
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, NoMemberLeftError if kind in OF_A_WORKER else MemberError)
+    assert "secret" not in str(failed.error)
+    assert isinstance(other, Completed)
+    assert not other.tie.degraded
+
+
+@pytest.mark.parametrize("kind", ["exception", "death"])
+def test_fewer_members_than_asked_for_end_a_request(kind: FaultKind) -> None:
+    with scene(STALL_SECONDS) as run:
+        run.faults[0].arm(kind, TOTAL - 6)
+
+        (failed,) = run.ask(body(f"What is 3 {MARK} 4?", min_models=2))
+        run.faults[0].disarm()
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, NoMemberLeftError)
+
+
+def test_a_member_rejoins_at_the_next_round() -> None:
+    with scene(STALL_SECONDS) as run:
+        run.faults[0].arm("death", TOTAL - 6)
+
+        (end,) = run.ask(body(f"What is 3 {MARK} 4?"))
+        run.faults[0].disarm()
+
+    assert isinstance(end, Completed)
+    assert [(loss.round, loss.model, loss.reason) for loss in end.tie.lost] == [(2, "llada-tiny", "died")]
+    assert end.tie.nfe["llada-tiny"].decode > 0
+    assert run.observer.restarts == ["llada-tiny"]
+
+
+def test_a_conductor_that_dies_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scene(DEADLINE) as run:
+        run.recovers()
+
+        monkeypatch.setattr(Engine, "_handle", lambda *_: 1 / 0)
+        ends = run.ask(body("What is 1 + 2?"))
+
+        assert isinstance(ends[0], Failed)
+        assert run.engine.heartbeats()["conductor"] == float("inf")

@@ -30,6 +30,7 @@ from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 
 CLOSING_SECONDS: Final = 2  # after the drain, for readers to take what is left; those that take nothing are cut
 BACKLOG: Final = 2048
+SEND_BUFFER_BYTES: Final = 131_072  # of a connection, in the kernel: else a client that reads nothing holds megabytes
 SWITCH_SECONDS: Final = 0.001  # a busy engine thread makes way for the event loop; Python's default is 5 ms
 
 
@@ -122,6 +123,7 @@ def listen(settings: ServerSettings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
     except OSError as error:

@@ -78,6 +78,7 @@ def _add_middleware(app: FastAPI, service: Service, log: FilteringBoundLogger) -
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     lifecycle = app.state.service.lifecycle
+    app.openapi()  # kept by FastAPI: made when somebody asks, it would hold the event loop
     lifecycle.start()
     yield
     lifecycle.hurry()

@@ -113,9 +113,9 @@ def add_schemas(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
-        page = generate()
-        page.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
-        return page
+        if app.openapi_schema is None:  # FastAPI keeps the page that it has made, and this with it
+            generate().setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
+        return generate()
 
     app.openapi = openapi  # type: ignore[method-assign]
 

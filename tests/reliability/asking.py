@@ -93,7 +93,7 @@ def mixed_body(chance: random.Random, key: str, *, longest: int = 40) -> tuple[d
     words = chance.choices(WORDS, k=chance.randint(4, longest))
     words.insert(chance.randrange(len(words)), f"key {key};")
     body: dict[str, Any] = {
-        "reasoning_length": chance.randint(4, 12),
+        "reasoning_length": chance.randint(4, 20),
         "answer": {"length": chance.randint(2, 8)},
         "tie": {"interval": chance.choice([4, 8, 16]), "score": chance.choice(["tcc", "top1", "entropy", "margin"])},
         "unmasking": {"policy": chance.choice(["top_k", "threshold"])},

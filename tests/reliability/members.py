@@ -40,7 +40,7 @@ class EchoingMember(ScriptedMember):
         moment = canvas.count(self.vocabulary.mask_id)
         seed = crc32(repr((self.name, digits, len(canvas), moment // 4)).encode())
         luck = [crc32(position.to_bytes(4, "big"), seed) for position in watched]
-        doubts = [moment > SURE and one % 5 == 0 for one in luck]
+        doubts = [moment > SURE and one % 17 == 0 for one in luck]
         tokens = np.array(
             [
                 self.digits[(int(digits[position % len(digits)]) + doubt) % 10]

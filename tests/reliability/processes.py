@@ -18,10 +18,16 @@ import torch
 from service.loading import Loader
 from service.server import serve
 from service.settings import Settings
+from tests.reliability.loop_watch import LoopTimes, LoopWatch, read_loop_times
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__, "tests.reliability.members", "transformers"])
 START_SECONDS = 90.0  # on whatever else the machine does
+
+
+def loop_path(log_path: Path) -> Path:
+    """Where a server writes how long its loop was busy, when it ends."""
+    return log_path.with_suffix(".loop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,10 @@ class Serving:
 
     def log(self) -> str:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def loop_times(self) -> LoopTimes:
+        """Once the server has ended."""
+        return read_loop_times(loop_path(self.log_path))
 
     def signal(self) -> None:
         assert self.process.pid is not None
@@ -102,4 +112,7 @@ def _serve(
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
-    raise SystemExit(serve(settings, load=make_loader(**options), announce=told.send))
+    watch = LoopWatch()
+    status = serve(settings, load=make_loader(**options), announce=told.send)
+    watch.write(loop_path(log_path))
+    raise SystemExit(status)

@@ -1,16 +1,22 @@
 """Every family that is exported moves, passes promtool, and keeps its labels to what the configuration names."""
 
+import io
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import get_args
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.log import make_logger
 from service.metrics import Metrics
+from service.observer import EngineObserver
+from service.routes.openai import CHAT, COMPLETIONS
 from service.settings import LimitSettings
 from tests.service.fakes import DEADLY, HUGE, NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
@@ -18,9 +24,10 @@ from tie_core.errors import LossReason
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 CONSTANT = {"tie_build_info"}
+PAGE = Path(__file__).parents[2] / "docs" / "observability.md"
 LABELS = {
     "ensemble": {"tie"},
-    "endpoint": {GENERATE},
+    "endpoint": {GENERATE, CHAT, COMPLETIONS},
     "model": set(NAMES),
     "from_model": set(NAMES),
     "to_model": set(NAMES),
@@ -72,6 +79,9 @@ def make_traffic(served: Served, loader: FakeLoader) -> str:
     assert served.post({"prompt": HUGE}).status_code == 503
     assert served.post({"prompt": 1}).status_code == 400
     assert served.post({"prompt": STEADY}).status_code == 200
+    chat = {"model": "tie", "messages": [{"role": "user", "content": PROMPT}], "stream": True}
+    assert served.client.post(CHAT, json=chat).status_code == 200
+    assert served.client.post(COMPLETIONS, json={"model": NAMES[0], "prompt": PROMPT}).status_code == 200
     for seed in range(6):
         body = {"prompt": f"{PROMPT}{seed}", "tie": {"interval": 4, "score": ("tcc", "top1")[seed % 2]}}
         assert served.post(body).status_code == 200
@@ -102,6 +112,80 @@ def test_every_exported_family_moves(scrapes: list[str], figure: Callable[[str],
 
     figure(f"metrics: {len(after)} families, all but {', '.join(sorted(still))} moved")
     assert still == CONSTANT
+
+
+def test_a_restarted_thread_is_counted() -> None:
+    metrics, log = Metrics(), io.StringIO()
+    observer = EngineObserver(metrics.engine, lambda *_: None, make_logger(log))
+
+    observer.on_restart("zoo-dream")
+
+    assert metrics.registry.get_sample_value("tie_worker_restarts_total", {"model": "zoo-dream"}) == 1
+    assert "restarted" in log.getvalue()
+
+
+def table_of_metrics() -> list[str]:
+    """The rows of the page, from the code."""
+    rows = []
+    for collector in Metrics().registry._collector_to_names:
+        for family in collector.describe() if hasattr(collector, "describe") else ():
+            if family.name.startswith("tie_"):
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                labels = ", ".join(f"`{label}`" for label in collector._labelnames)
+                rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return rows
+
+
+def test_the_page_lists_every_family_as_it_is() -> None:
+    listed = re.findall(r"^\| `tie_.+$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+    expected = table_of_metrics()
+    assert listed == expected, "docs/observability.md: the table should be\n" + "\n".join(expected)
+
+
+def test_every_family_of_the_contract_exists() -> None:
+    names = {row.split("`")[1] for row in table_of_metrics()}
+
+    assert {
+        "tie_admission_rejections_total",
+        "tie_barrier_wait_seconds",
+        "tie_batch_rows",
+        "tie_build_info",
+        "tie_degraded_requests_total",
+        "tie_denoising_steps_total",
+        "tie_device_memory_bytes",
+        "tie_final_selections_total",
+        "tie_forward_positions_total",
+        "tie_generated_tokens_total",
+        "tie_leader_switches_total",
+        "tie_model_forwards_total",
+        "tie_model_load_duration_seconds",
+        "tie_model_loaded",
+        "tie_model_weights_bytes",
+        "tie_prompt_tokens_total",
+        "tie_ready",
+        "tie_request_cancellations_total",
+        "tie_request_duration_seconds",
+        "tie_request_errors_total",
+        "tie_request_queue_seconds",
+        "tie_request_rounds",
+        "tie_requests_running",
+        "tie_requests_total",
+        "tie_requests_waiting",
+        "tie_round_duration_seconds",
+        "tie_round_wins_total",
+        "tie_rounds_total",
+        "tie_score_ties_total",
+        "tie_sse_streams_open",
+        "tie_step_duration_seconds",
+        "tie_stream_states_merged_total",
+        "tie_time_to_first_answer_token_seconds",
+        "tie_time_to_first_state_seconds",
+        "tie_tokens_committed_total",
+        "tie_transcode_duration_seconds",
+        "tie_transcodes_total",
+        "tie_worker_restarts_total",
+    } <= names
 
 
 def test_gauges_return_to_rest(scrapes: list[str]) -> None:

@@ -93,7 +93,8 @@ def test_readme_opens_with_the_demo_and_the_tests() -> None:
 
 
 def test_the_readmes_program_answers_right(capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
+    programs = re.findall(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
+    (program,) = [program for program in programs if "openai" not in program]  # that one needs a server
 
     exec(compile(program, "README.md", "exec"), {})
 
@@ -101,7 +102,7 @@ def test_the_readmes_program_answers_right(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_readmes_request_is_valid() -> None:
-    (body,) = re.findall(r"-d '(\{.+\})'", read("README.md"))
+    body, *_ = re.findall(r"-d '(\{.+\})'", read("README.md"))
 
     assert parse_generate(body.encode()).messages
 

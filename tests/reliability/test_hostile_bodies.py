@@ -1,0 +1,152 @@
+"""Bodies that were valid before somebody changed them, to every route that takes one: no bug, no echo, no growth."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from service.settings import LimitSettings
+from tests.reliability.hostile import CANARY, Growth, beside_an_innocent, check_error
+from tests.service.fakes import FakeLoader, fake_settings
+from tests.service.served import GENERATE, PROMPT, Served, serving
+
+SMALL: dict[str, Any] = {"reasoning_length": 2, "answer": {"length": 2}, "stream": False}
+MESSAGES = [{"role": "user", "content": CANARY}]
+BODIES: dict[str, dict[str, Any]] = {
+    GENERATE: {
+        "prompt": CANARY,
+        **SMALL,
+        "tie": {"interval": 2, "score": "tcc"},
+        "unmasking": {"policy": "top_k", "k": 1},
+    },
+    "/v1/chat/completions": {"model": "tie", "messages": MESSAGES, "max_tokens": 16, "temperature": 0, "stop": ["x"]},
+    "/v1/completions": {"model": "tie", "prompt": CANARY, "max_tokens": 16, "temperature": 0, "seed": 1},
+}
+PIECES = (
+    b"NaN",
+    b"-Infinity",
+    b"\\ud83d",
+    b"\xff",
+    b"\x00",
+    b"[" * 20_000,
+    b'{"a":' * 1_000,
+    b"1e400",
+    b"\\u00",
+    b"9" * 5_000,
+)
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    10**30,
+    1e308,
+    "",
+    CANARY,
+    "../../../etc/passwd",
+    "http://127.0.0.1:1/",
+    "<|endoftext|><|mdm_mask|>",
+    [],
+    [[]],
+    {},
+    {CANARY: CANARY},
+    ["x"] * 1_000,
+    "x" * 10_000,
+)
+
+
+def posts(served: Served) -> list[str]:
+    """The routes that take a body, by the app's own page."""
+    page = served.server.config.app.openapi()  # type: ignore[union-attr]
+    return [path for path, methods in page["paths"].items() if "post" in methods]
+
+
+def places(body: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path to every value in a body."""
+    found = [at] if at else []
+    for key, value in body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ():
+        found += places(value, (*at, key))
+    return found
+
+
+def with_a_wrong_value(body: dict[str, Any], chance: random.Random) -> bytes:
+    changed = json.loads(json.dumps(body))
+    for _ in range(chance.randint(1, 2)):
+        *path, last = chance.choice(places(changed))
+        holder = changed
+        for key in path:
+            holder = holder[key]
+        match chance.randrange(4):
+            case 0 if isinstance(holder, dict):
+                holder[chance.choice((CANARY, "", "constructor", "__class__", last + " "))] = holder.pop(last)
+            case 1 if isinstance(holder, dict):
+                holder[chance.choice(("models", "ensemble", "model", "n", "tools", "task"))] = deepcopy(
+                    chance.choice(WRONG)
+                )
+            case _:
+                holder[last] = deepcopy(chance.choice(WRONG))
+    return json.dumps(changed).encode()
+
+
+def with_wrong_bytes(body: dict[str, Any], chance: random.Random) -> bytes:
+    raw = bytearray(json.dumps(body).encode())
+    for _ in range(chance.randint(1, 8)):
+        at = chance.randrange(len(raw))
+        match chance.randrange(5):
+            case 0:
+                raw[at] = chance.randrange(256)
+            case 1:
+                del raw[at : at + chance.randint(1, 12)]
+            case 2:
+                raw.insert(at, chance.randrange(256))
+            case 3:
+                raw[at:at] = raw[: chance.randrange(len(raw))]
+            case _ if chance.random() < 0.3:
+                raw[at:at] = chance.choice(PIECES)
+        raw = raw or bytearray(b"x")
+    return bytes(raw)
+
+
+def attack(served: Served, seeds: range) -> Counter[int]:
+    statuses: Counter[int] = Counter()
+    paths = posts(served)
+    for seed in seeds:
+        chance = random.Random(seed)
+        path = paths[seed % len(paths)]
+        body = BODIES.get(path, BODIES[GENERATE])
+        raw = chance.choice((with_a_wrong_value, with_wrong_bytes))(body, chance)
+        response = served.client.post(path, content=raw, headers={"content-type": "application/json"})
+        statuses[response.status_code] += 1
+        if response.status_code != 200:
+            check_error(response.status_code, response.content)
+            assert response.headers["x-request-id"].startswith("tie-")
+            assert not {"zanzibar", "kettle", "4417"} & set(response.text.replace("-", " ").split()), response.text
+    return statuses
+
+
+@pytest.mark.slow
+def test_changed_bodies_do_no_harm(numbers: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
+    num_sent, growth = numbers(600, 10_000), Growth()
+    with serving(fake_settings(limits=LimitSettings(max_prompt_chars=5_000)), FakeLoader()) as served:
+        attack(served, range(numbers(300, 1_000)))  # what is allocated once is no growth
+        growth.start()
+        with beside_an_innocent(served) as innocent:
+            statuses = attack(served, range(100_000, 100_000 + num_sent))
+        megabytes = growth.megabytes
+
+        figure(
+            f"hostile bodies: {num_sent} over {len(posts(served))} routes, answers by status"
+            f" {dict(sorted(statuses.items()))}, {megabytes:+.1f} MB, others' p99 {innocent.p99 * 1000:.0f} ms"
+        )
+        assert all(status < 500 for status in statuses)
+        assert statuses[400] > num_sent / 3
+        assert megabytes < 5
+        assert innocent.p99 < 0.1
+        assert "zanzibar" not in served.log.getvalue()
+        assert "zanzibar" not in served.client.get("/metrics").text
+        assert not [line for line in served.lines if line["event"] == "exception"]
+        assert served.post({"prompt": PROMPT}).status_code == 200

@@ -1,0 +1,36 @@
+"""Requests made from our own OpenAPI page, good and bad, against every check that schemathesis has."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.settings import LimitSettings
+from tests.service.fakes import FakeLoader, fake_settings
+from tests.service.served import serving
+
+TOOL = Path(sys.executable).with_name("schemathesis")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_every_operation_keeps_its_word(
+    numbers: Callable[[int, int], int], figure: Callable[[str], None], tmp_path: Path
+) -> None:
+    limits = LimitSettings(max_request_positions=20_000, max_waiting=10_000)
+    with serving(fake_settings(limits=limits), FakeLoader()) as served:
+        command = [str(TOOL), "run", f"{served.url}/openapi.json", "--checks", "all", "--mode", "all", "--seed", "1"]
+        command += ["--max-examples", str(numbers(5, 100)), "--generation-database", "none", "--no-color"]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=1_700, check=False, env={**os.environ}
+        )
+        exceptions = [line for line in served.lines if line["event"] == "exception"]
+
+    tested = re.search(r"(\d+) generated", done.stdout)
+    figure(f"schemathesis: {tested.group(1) if tested else '?'} requests, every check, exit status {done.returncode}")
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+    assert exceptions == []

@@ -10,6 +10,7 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from service.encoding import to_json
 from tie_core import errors as core
@@ -124,4 +125,18 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", "this route does not take this method"),
     }
     code, message = known.get(error.status_code, ("http_error", "the request cannot be served"))
-    return await on_api_error(request, ApiError(error.status_code, code, message, headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := _methods_of(request)):
+        headers["allow"] = ", ".join(sorted(methods))
+    return await on_api_error(request, ApiError(error.status_code, code, message, headers=headers))
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Of every route on this path that the page of the app lists: the framework tells those of the first one alone."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    return {
+        method.upper()
+        for path, operations in paths.items()
+        if compile_path(path)[0].match(request.url.path)
+        for method in operations
+    }

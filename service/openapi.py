@@ -10,6 +10,14 @@ from service.schemas import GenerateBody
 from tie_core.events import Completed
 
 REFERENCE = "#/components/schemas/{model}"
+SERVER_SENT: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {name: {"type": "string"} for name in ("data", "event", "id")},
+    }
+}
+"""One event of a stream."""
 ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -80,7 +88,7 @@ def streamed() -> dict[int | str, dict[str, Any]]:
     text = {"schema": {"type": "string"}}
     content = {
         "application/json": {"schema": _reference("Completed")},
-        "text/event-stream": text,
+        "text/event-stream": SERVER_SENT,
         "application/x-ndjson": text,
     }
     answer = {"description": "the answer, or the events that lead to it", "content": content}
@@ -96,14 +104,14 @@ def described() -> dict[int | str, dict[str, Any]]:
 def followed() -> dict[int | str, dict[str, Any]]:
     """A route that answers with the events of a request."""
     text = {"schema": {"type": "string"}}
-    content = {"text/event-stream": text, "application/x-ndjson": text}
+    content = {"text/event-stream": SERVER_SENT, "application/x-ndjson": text}
     over = {"description": "the request has ended and every event of it was seen"}
     return {200: {"description": "the events", "content": content}, 204: over, **errors(400, 404)}
 
 
 def completed_by(kind: str) -> dict[int | str, dict[str, Any]]:
     """A route that answers with an object of OpenAI's, or with its chunks."""
-    content = {"application/json": {"schema": _reference(kind)}, "text/event-stream": {"schema": {"type": "string"}}}
+    content = {"application/json": {"schema": _reference(kind)}, "text/event-stream": SERVER_SENT}
     answer = {"description": "the answer, or the chunks that lead to it", "content": content}
     return {200: answer, **errors(400, 404, 408, 409, 413, 415, 500, 503, 504)}
 

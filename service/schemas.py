@@ -169,14 +169,17 @@ def parse_generate(raw: bytes) -> GenerateBody:
     return validated(json_object(raw), GenerateBody)
 
 
-def json_object(raw: bytes) -> Any:
+def json_object(raw: bytes) -> dict[str, Any]:
     """Raises:
-    ApiError: 400, the body is not strict JSON.
+    ApiError: 400, the body is not strict JSON, or no object.
     """
     try:
-        return from_json(raw)
+        body = from_json(raw)
     except JsonError as error:
         raise ApiError(400, "invalid_json", str(error)) from None
+    if not isinstance(body, dict):
+        raise ApiError(400, "invalid_value", "the body is not a JSON object: send one, in braces")
+    return body
 
 
 def validated(body: Any, shape: type[Shape]) -> Shape:

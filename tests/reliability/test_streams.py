@@ -194,6 +194,7 @@ def test_a_reader_that_stalls_is_cut_even_if_nothing_more_is_to_be_sent(monkeypa
         for _ in range(3):
             with stalled(served, [asked]):
                 wait_until(lambda: served.metric("tie_sse_streams_open", endpoint=GENERATE) == 0, 10)
+                wait_until(lambda: len(served.server.server_state.connections) <= 1, 10)  # this test's own
 
         events = [
             json.loads(line)

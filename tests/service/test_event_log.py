@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
@@ -268,9 +269,16 @@ def test_a_writer_in_another_thread_wakes_the_reader() -> None:
 
     async def run() -> list[Delivered]:
         log = EventLog(request, 256)
-        writer = threading.Thread(target=lambda: [put(log, entry) for entry in story])
+
+        def write() -> None:
+            for entry in story:
+                put(log, entry)
+                time.sleep(0.0005)  # so that the reader has to wait
+
+        writer = threading.Thread(target=write)
         writer.start()
-        delivered = await rest(log.read())
+        async with asyncio.timeout(10):
+            delivered = await rest(log.read())
         writer.join()
         return delivered
 

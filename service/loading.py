@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from service.self_test import check_answers, check_zoo, is_zoo
 from service.settings import EnsembleSettings, LimitSettings, ModelSettings, Settings
 from tie_core.engine.devices import find_devices
 from tie_core.engine.engine import Engine
@@ -60,7 +61,11 @@ def wish_for(model: ModelSettings) -> Wish:
 def start(
     settings: Settings, observer: Observer, members: Mapping[str, Member], seconds: Mapping[str, float]
 ) -> Loaded:
-    """Resident members become ensembles and a running engine."""
+    """Resident members become ensembles and a running engine, once every member answers as it should.
+
+    Raises:
+        TieError: a device without memory for its model, or a failed self-test.
+    """
     limits = settings.limits
     engine = Engine(
         tuple(members.values()),
@@ -73,6 +78,14 @@ def start(
     )
     engine.start()
     ensembles = {ensemble.name: _ensemble(ensemble, members) for ensemble in settings.ensembles}
+    try:
+        for chosen in settings.ensembles:
+            check_answers(engine, ensembles[chosen.name])
+            if is_zoo(chosen, settings.models):
+                check_zoo(engine, ensembles[chosen.name])
+    except BaseException:
+        engine.close()
+        raise
     return Loaded(engine, members, ensembles, seconds)
 
 

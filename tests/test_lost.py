@@ -1,0 +1,163 @@
+"""Lost members in the loop itself, by scripts: who is there, who leads, what is left at the end."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.scripted import VOCABULARY, Drive, Oracle, _run
+from tests.test_tie import BLANK, options, steady, wavering
+from tie_core.errors import LossReason, MemberError, NoMemberLeftError, OutOfMemoryError
+from tie_core.lost import Lost
+from tie_core.tie import Decode, Probe, Round, tie
+
+Rule = Callable[[int, Decode | Probe], LossReason | None]
+NOBODY: Rule = lambda number, work: None  # noqa: E731
+
+
+def run(oracles: Sequence[Oracle], rule: Rule, **changes: Any) -> Drive:
+    """Drive the loop; `rule` says of each piece of work whether its member is lost to it."""
+    chosen = options(**changes)
+    best = None if chosen.best_model is None else 1
+    program = tie([VOCABULARY] * len(oracles), [BLANK] * len(oracles), chosen, best)
+    seen, reply, number = Drive(), None, 1
+    while True:
+        try:
+            work = program.send(reply)
+        except StopIteration as end:
+            seen.outcome = end.value
+            return seen
+        if isinstance(work, Round):
+            seen.rounds.append(work)
+            number, reply = number + 1, None
+            continue
+        reply = tuple(
+            Lost(reason) if (reason := rule(number, item)) is not None else _run(item, oracles[item.member], chosen)
+            for item in work
+        )
+        for item in work:
+            (seen.decodes if isinstance(item, Decode) else seen.probes).append(item)  # type: ignore[arg-type]
+
+
+def lose(member: int, number: int, kind: type = Decode, reason: LossReason = "exception") -> Rule:
+    return lambda now, work: reason if (now, work.member) == (number, member) and isinstance(work, kind) else None
+
+
+def told(seen: Drive) -> tuple[Any, ...]:
+    rounds = [
+        ([run.member for run in one.trajectories], one.scores, one.leader, one.canvases, one.num_score_forwards)
+        for one in seen.rounds
+    ]
+    return rounds, seen.end.final, seen.end.candidates, seen.end.canvases
+
+
+def test_a_lost_member_is_no_candidate_and_gets_the_relay_all_the_same() -> None:
+    seen = run([wavering(3), steady(4)], lose(1, 1))
+
+    first = seen.rounds[0]
+    assert [run.member for run in first.trajectories] == [0]
+    assert first.leader.member == 0
+    assert first.lost == {1: Lost("exception")}
+    assert first.canvases[1].generated == first.canvases[0].generated
+
+
+def test_it_is_there_again_in_the_next_round() -> None:
+    seen = run([wavering(3), steady(4)], lose(1, 1))
+
+    assert [run.member for run in seen.rounds[1].trajectories] == [0, 1]
+    assert seen.rounds[1].leader.member == 1
+    assert seen.rounds[1].switched
+
+
+def test_the_leader_of_a_round_may_be_lost_to_the_next() -> None:
+    seen = run([wavering(3), steady(4)], lose(1, 2))
+
+    assert [one.leader.member for one in seen.rounds] == [1, 0]
+    assert seen.rounds[1].canvases[0].generated[:2] == (4, 4)
+
+
+@pytest.mark.parametrize("score", ["top1", "entropy", "margin"])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("member", [0, 1, 2])
+@pytest.mark.parametrize("early_commit", [False, True])
+def test_the_moment_of_a_loss_makes_no_difference(score: str, number: int, member: int, early_commit: bool) -> None:
+    oracles = [steady(3, 0.99), steady(3, 0.97), wavering(4, 0.6)]
+    changes = {"score": score, "early_commit": early_commit}
+
+    in_its_steps = run(oracles, lose(member, number), **changes)
+    in_a_reading = run(oracles, lose(member, number, Probe), **changes)
+
+    assert told(in_its_steps) == told(in_a_reading)
+
+
+def test_readings_of_and_by_a_lost_member_count_nowhere() -> None:
+    both = run([steady(3, 0.9), steady(4, 0.6)], lose(1, 1, Probe), score="top1")
+    alone = run([steady(3, 0.9)], NOBODY, score="top1")
+
+    assert both.rounds[0].scores == alone.rounds[0].scores
+    assert both.rounds[0].num_score_forwards == (0, 0)
+    second = [work for work in both.decodes if work.member == 1][1]
+    assert second.first is None
+
+
+def test_without_losses_nothing_changes() -> None:
+    seen = run([wavering(3), steady(4)], NOBODY)
+
+    assert not any(one.lost for one in seen.rounds)
+    assert not seen.end.lost
+
+
+def test_a_member_lost_in_the_final_stretch_is_no_candidate() -> None:
+    seen = run([steady(3), steady(4)], lose(0, 1, reason="stalled"), interval=10)
+
+    assert [run.member for run in seen.end.candidates] == [1]
+    assert seen.end.final.member == 1
+    assert seen.end.lost == {0: Lost("stalled")}
+    assert seen.end.final_canvas.generated[:2] == (4, 4)
+
+
+def test_a_lost_best_model_leaves_the_choice_to_the_most_stable() -> None:
+    seen = run([steady(3), steady(4)], lose(1, 1), interval=10, selection="best_model", best_model="b")
+
+    assert (seen.end.final.member, seen.end.rule) == (0, "lowest_tcc")
+
+
+def test_a_round_that_was_lost_is_not_in_the_whole_runs_count() -> None:
+    lost = run([wavering(3), steady(4)], lose(0, 1))
+    whole = run([wavering(3), steady(4)], NOBODY)
+
+    assert lost.end.candidates[0].tcc.value < whole.end.candidates[0].tcc.value
+
+
+@pytest.mark.parametrize(("min_models", "ends"), [(1, False), (2, False), (3, True)])
+def test_a_request_goes_on_with_no_fewer_members_than_it_asks_for(min_models: int, ends: bool) -> None:
+    oracles = [steady(3), steady(4), steady(5)]
+
+    if ends:
+        with pytest.raises(NoMemberLeftError, match="2 of 3 models are left"):
+            run(oracles, lose(2, 2), min_models=min_models)
+    else:
+        assert run(oracles, lose(2, 2), min_models=min_models).outcome is not None
+
+
+def test_nobody_left_is_an_error_and_the_only_members_is_its_own() -> None:
+    error = MemberError.not_finite("a")
+    program = tie([VOCABULARY], [BLANK], options())
+    program.send(None)
+    with pytest.raises(MemberError) as raised:
+        program.send((Lost.by(error),))
+    assert raised.value is error
+
+    with pytest.raises(NoMemberLeftError):
+        run([steady(3)], lose(0, 1, reason="died"))
+    with pytest.raises(NoMemberLeftError):
+        run([steady(3), steady(4)], lambda number, work: "exception")
+
+
+def test_a_canvas_that_no_member_has_memory_for_says_so() -> None:
+    error = OutOfMemoryError.of_canvas("a", "cpu", 100)
+    program = tie([VOCABULARY] * 2, [BLANK] * 2, options())
+    program.send(None)
+
+    with pytest.raises(OutOfMemoryError):
+        program.send((Lost.by(error), Lost.by(error)))

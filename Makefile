@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+SOAK_MINUTES ?= 10
 
-.PHONY: help install demo serve test mutants check bench fmt zoo results prices clean
+.PHONY: help install demo serve test mutants soak check bench fmt zoo results prices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,10 @@ test: $(DEV) ## every test, on two processes
 
 mutants: $(DEV) ## plant each seeded bug in a copy, and see that the tests find it
 	$(BIN)/python -m tests.reliability.run_mutants $(MUTANTS_ARGS)
+
+soak: $(DEV) ## the reliability suites at full numbers, then ten minutes of load (SOAK_MINUTES=60 for an hour)
+	$(BIN)/python -m pytest --full tests/reliability $(PYTEST_ARGS)
+	$(BIN)/python -m tests.reliability.soak --minutes $(SOAK_MINUTES)
 
 check: $(DEV) ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -11,17 +11,21 @@ from typing import Final, cast
 from zlib import crc32
 
 import numpy as np
+import torch
 
 from service.loading import Loaded, Loader, load, start
 from service.settings import Settings
 from tests.service.fakes import Faults, ScriptedMember, scripted_member
 from tie_core.engine.observer import Observer
-from tie_core.member import Member
+from tie_core.member import Member, Pack, load_member
 from tie_core.prediction import Columns
 
 KEY: Final = re.compile(r"key (\d{12})")
 SURE: Final = 8
 """So many masked positions before the end, a member no longer changes its mind."""
+FAULTS: Final = ("fault raise", "fault dream raise", "fault nan")
+"""Prompts over which members of `faulty_zoo` fail: both by an exception, one of them, both by what is no number."""
+LONGEST_FAULT: Final = 64  # tokens of a canvas that are searched
 HANG: Final = "hang 3600"  # a forward over a prompt with this does not return
 
 
@@ -73,3 +77,36 @@ def echoing(seconds: float = 0.0) -> Loader:
 def zoo() -> Loader:
     """The loader of every server."""
     return load
+
+
+@dataclass(frozen=True)
+class FaultyMember(Member):
+    """A real member that fails over the prompts of `FAULTS`."""
+
+    def read(self, pack: Pack) -> Columns:
+        columns = super().read(pack)
+        whole, start = pack.whole, 0
+        for length in whole.lengths if whole else ():
+            assert whole is not None
+            text = self.vocabulary.decode(tuple(whole.ids[start : start + min(length, LONGEST_FAULT)].tolist()))
+            if "fault raise" in text or ("fault dream" in text and "dream" in self.name):
+                raise RuntimeError("a fault of the test's own")
+            if "fault nan" in text:
+                inside = ((whole.positions >= start) & (whole.positions < start + length)).numpy()
+                columns.is_finite[: len(inside)][inside] = False
+            start += length
+        return columns
+
+
+def faulty_zoo() -> Loader:
+    """The zoo, with faults that prompts call for."""
+
+    def make(settings: Settings, observer: Observer) -> Loaded:
+        torch.set_num_threads(1)
+        members: dict[str, Member] = {}
+        for model in settings.models:
+            plain = load_member(model.name, model.path.expanduser(), model.device, model.dtype)
+            members[model.name] = FaultyMember(plain.name, plain.model, plain.vocabulary)
+        return start(settings, observer, members, dict.fromkeys(members, 0.1))
+
+    return make

@@ -1,5 +1,6 @@
 """Servers in processes of their own, soon started: they are forked from one process that has imported everything."""
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -28,6 +29,11 @@ START_SECONDS = 90.0  # on whatever else the machine does
 def loop_path(log_path: Path) -> Path:
     """Where a server writes how long its loop was busy, when it ends."""
     return log_path.with_suffix(".loop")
+
+
+def tasks_path(log_path: Path) -> Path:
+    """Where a server writes how many tasks its loop has, when it is asked by SIGUSR1."""
+    return log_path.with_suffix(".tasks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,21 @@ class Serving:
 
     def facts(self) -> dict[str, int]:
         """What a process that leaks has more and more of."""
+        assert self.process.pid is not None
+        path = tasks_path(self.log_path)
+        path.unlink(missing_ok=True)
+        os.kill(self.process.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + 30
+        while not path.exists():
+            assert time.monotonic() < deadline, "the server does not count its tasks"
+            time.sleep(0.01)
         folder = Path(f"/proc/{self.process.pid}")
         resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         return {
             "resident": resident,
             "threads": len(list((folder / "task").iterdir())),
             "descriptors": len(list((folder / "fd").iterdir())),
+            "tasks": int(path.read_text()),
         }
 
 
@@ -112,7 +127,14 @@ def _serve(
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGUSR1, lambda *_: _write_tasks(tasks_path(log_path)))
     watch = LoopWatch()
     status = serve(settings, load=make_loader(**options), announce=told.send)
     watch.write(loop_path(log_path))
     raise SystemExit(status)
+
+
+def _write_tasks(path: Path) -> None:
+    """Whole or not at all: it is read as soon as it is there."""
+    path.with_suffix(".part").write_text(str(len(asyncio.all_tasks())))
+    path.with_suffix(".part").rename(path)

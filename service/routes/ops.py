@@ -53,12 +53,13 @@ async def versions() -> dict[str, str]:
 async def info(service: ServiceOf) -> dict[str, Any]:
     """Every member with where it is, what it takes and how it does; and the ensembles."""
     loaded = service.runs.check_open()
-    beats = loaded.engine.heartbeats()
-    limit = service.settings.server.stale_after_seconds
+    beats, limit = loaded.engine.heartbeats(), service.settings.server.stale_after_seconds
+    states = {name: "stalled" if beats.get(name, 0.0) > limit else "ready" for name in loaded.members}
+    states |= dict.fromkeys(loaded.engine.down, "down")
     return {
         "version": tie_core.__version__,
         "phase": service.lifecycle.phase,
-        "members": [_member(loaded, name, beats.get(name, 0.0) <= limit) for name in loaded.members],
+        "members": [_member(loaded, name, state) for name, state in states.items()],
         "ensembles": [
             {"name": name, "members": [member.name for member in ensemble.members]}
             for name, ensemble in loaded.ensembles.items()
@@ -67,7 +68,7 @@ async def info(service: ServiceOf) -> dict[str, Any]:
     }
 
 
-def _member(loaded: Loaded, name: str, is_alive: bool) -> dict[str, Any]:
+def _member(loaded: Loaded, name: str, state: str) -> dict[str, Any]:
     member, warmed = loaded.members[name], loaded.engine.warm_ups[name]
     model = member.model
     return {
@@ -79,5 +80,5 @@ def _member(loaded: Loaded, name: str, is_alive: bool) -> dict[str, Any]:
         "max_positions": model.max_positions,
         "memory": {"weights_bytes": model.weights_bytes, "position_bytes": warmed.position_bytes},
         "budget": {"max_positions": warmed.max_positions, "threads": warmed.num_threads, "lanes": warmed.num_lanes},
-        "state": "ready" if is_alive else "stalled",
+        "state": state,
     }

@@ -12,7 +12,7 @@ import pytest
 
 from service.routes.openai import CHAT, COMPLETIONS
 from service.settings import LimitSettings
-from tests.service.fakes import POISON, FakeLoader, Faults, fake_settings
+from tests.service.fakes import DEADLY, POISON, FakeLoader, Faults, fake_settings
 from tests.service.served import PROMPT, Served, serving, wait_until
 
 MESSAGES: list[Any] = [{"role": "user", "content": PROMPT}]
@@ -311,6 +311,40 @@ def test_while_diffusing_every_chunk_has_the_whole_text(served: Served) -> None:
     assert len(set(texts)) > 3
     assert texts[-1] == texts[-2] == native(served)["text"]
     assert all(" Answer:" in text for text in texts[-3:])
+
+
+def test_what_a_deadline_leaves_is_an_answer_that_was_cut() -> None:
+    loader = FakeLoader(Faults(seconds=0.02))
+    with serving(fake_settings(), loader) as served, client_of(served) as client:
+        partial = {"deadline_ms": 400, "on_deadline": "partial"}
+        answer = chat(client, extra_body=partial)
+        chunks = list(chat(client, extra_body=partial, stream=True))
+
+    assert answer.choices[0].finish_reason == chunks[-1].choices[0].finish_reason == "length"
+    assert answer.tie["partial"] is True
+    (ended,) = [tie for chunk in chunks if (tie := (chunk.model_extra or {}).get("tie", {})).get("answer") is not None]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ended["text"]
+
+
+def test_a_repeated_chat_joins_the_first(served: Served) -> None:
+    headers = {"idempotency-key": "chat-1"}
+    body = {"model": "tie", "messages": MESSAGES}
+
+    first, again = (served.client.post(CHAT, json=body, headers=headers) for _ in range(2))
+
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.json()["id"] == again.json()["id"]
+    assert first.json()["choices"] == again.json()["choices"]
+
+
+def test_a_lost_member_takes_nothing_back(served: Served, client: openai.OpenAI) -> None:
+    messages = [{"role": "user", "content": f"{PROMPT} {DEADLY}"}]
+
+    chunks = list(chat(client, messages=messages, stream=True))
+
+    ends = [tie for chunk in chunks if (tie := (chunk.model_extra or {}).get("tie", {})).get("type") == "tie.completed"]
+    assert ends[0]["tie"]["degraded"] is True
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ends[0]["text"]
 
 
 def test_a_failure_on_a_stream_is_its_last_message(served: Served, client: openai.OpenAI) -> None:

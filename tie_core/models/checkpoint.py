@@ -6,6 +6,8 @@ Knows no family and reads no tensor data. Pickles are never opened. Layout: safe
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from tie_core.models.fields import Fields
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
 PICKLE_SUFFIXES: Final = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+ITEM_BYTES: Final[Mapping[str, int]] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # of the dtypes that are loaded
 MAX_HEADER_BYTES: Final = 100_000_000
 """The format's own limit."""
 
@@ -121,6 +124,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
         raise _damaged(file, "its header is no object")
     header.pop("__metadata__", None)
     data_bytes = file_bytes - 8 - header_bytes
+    _check_spans(file, header)
     return {name: _stored_tensor(file, name, entry, data_bytes) for name, entry in header.items()}
 
 
@@ -131,9 +135,23 @@ def _stored_tensor(file: Path, name: str, entry: object, data_bytes: int) -> Sto
         ):
             if not 0 <= start <= end <= data_bytes:
                 raise _damaged(file, f"{name} lies at bytes {start} to {end} of {data_bytes}")
+            num_bytes = prod(shape) * ITEM_BYTES.get(dtype, 0)
+            if num_bytes and num_bytes != end - start:
+                raise _damaged(file, f"{name} of {num_bytes} bytes lies at bytes {start} to {end}")
             return StoredTensor(file, dtype, tuple(shape))
         case _:
             raise _damaged(file, f"its header's entry for {name} is malformed")
+
+
+def _check_spans(file: Path, header: Mapping[str, object]) -> None:
+    """No two tensors share bytes. What is malformed in itself is told where each entry is read."""
+    spans = [entry["data_offsets"] for entry in header.values() if isinstance(entry, dict) and "data_offsets" in entry]
+    pairs = [
+        span for span in spans if isinstance(span, list) and len(span) == 2 and all(type(at) is int for at in span)
+    ]
+    pairs = sorted(span for span in pairs if span[0] < span[1])
+    if any(before[1] > after[0] for before, after in pairwise(pairs)):
+        raise _damaged(file, "two of its tensors overlap")
 
 
 def _damaged(file: Path, what: str) -> CheckpointError:

@@ -1,0 +1,73 @@
+"""Seeded bugs of the door: who comes in without a key, what is let in beyond its bound, who waits behind whom."""
+
+from tests.reliability.mutant import Mutant
+
+AUTH = "tests/reliability/test_auth.py::"
+QUOTAS = "tests/service/test_quotas.py::"
+CONNECTIONS = "tests/service/test_connections.py::"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "a path that begins like a probe is open",
+        "service/gate.py",
+        'if scope["path"] in PROBES and',
+        'if scope["path"].startswith(tuple(PROBES)) and',
+        (AUTH + "test_nothing_but_the_probes_answers_without_a_key",),
+    ),
+    Mutant(
+        "metrics are always open",
+        "service/gate.py",
+        'not (self._auth.open_metrics and scope["path"] == METRICS)',
+        'scope["path"] != METRICS',
+        (AUTH + "test_metrics_need_a_key_unless_they_are_open",),
+    ),
+    Mutant(
+        "the first key that fits ends the comparison",
+        "service/keys.py",
+        "                found = known.",
+        "                return known.",
+        (AUTH + "test_every_key_is_compared_whichever_fits",),
+    ),
+    Mutant(
+        "a host is allowed by how it begins",
+        "service/gate.py",
+        'is_loopback(host.strip("[]"))',
+        'host.startswith(("localhost", "127."))',
+        (AUTH + "test_a_server_without_keys_answers_to_its_names_alone",),
+    ),
+    Mutant(
+        "a minute's window forgets a second too early",
+        "service/quotas.py",
+        "self._entries[0][0] + WINDOW_SECONDS <= now:",
+        "self._entries[0][0] + WINDOW_SECONDS - 1 <= now:",
+        (QUOTAS + "test_waiting_as_long_as_told_is_enough_and_no_less_is",),
+    ),
+    Mutant(
+        "tenants are served in the order of arrival",
+        "tie_core/engine/waiting.py",
+        "    return tenant.given, number",
+        "    return 0.0, number",
+        ("tests/engine/test_waiting.py",),
+    ),
+    Mutant(
+        "a head that is complete has no bound",
+        "service/protocol.py",
+        "if end > self._limits.max_header_bytes:",
+        "if end == len(received) > self._limits.max_header_bytes:",
+        (CONNECTIONS + "test_a_head_that_is_too_large_is_refused",),
+    ),
+    Mutant(
+        "every byte of a head gains its client time",
+        "service/protocol.py",
+        "        if awaited == self._awaited:\n            return\n",
+        "",
+        (CONNECTIONS + "test_a_head_that_trickles_in_times_out",),
+    ),
+    Mutant(
+        "scoring is forgotten in the cost",
+        "tie_core/cost.py",
+        "    return others if request.options.cross_model else min(1, others)",
+        "    return 0",
+        ("tests/test_cost.py",),
+    ),
+)

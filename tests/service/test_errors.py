@@ -140,7 +140,6 @@ def test_a_charset_beside_the_media_type_is_fine(served: Served) -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/docs", 404, "not_found"),
         ("GET", "/livez/", 404, "not_found"),
         ("GET", f"/{SECRET}", 404, "not_found"),
         ("GET", GENERATE, 405, "method_not_allowed"),

@@ -1,6 +1,6 @@
 """The OpenAPI page's share of what routes read and write by hand."""
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter
@@ -8,6 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from service.openai_schemas import ChatBody, CompletionBody
 from service.schemas import GenerateBody
 from tie_core.events import Completed
+from tie_core.request import Detail
 
 REFERENCE = "#/components/schemas/{model}"
 SERVER_SENT: dict[str, Any] = {
@@ -99,6 +100,18 @@ def described() -> dict[int | str, dict[str, Any]]:
     """A route that answers with the state of a request."""
     content = {"application/json": {"schema": _reference("RequestState")}}
     return {200: {"description": "the state", "content": content}, **errors(404)}
+
+
+def followed_from() -> dict[str, Any]:
+    """The parameters that the route of a request's events reads by hand."""
+    number = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+    detail = {"type": "string", "enum": list(get_args(Detail))}
+    return {
+        "parameters": [
+            {"name": "starting_after", "in": "query", "required": False, "schema": number},
+            {"name": "events", "in": "query", "required": False, "schema": detail},
+        ]
+    }
 
 
 def followed() -> dict[int | str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from service.claims import read_once
 from service.encoding import to_json
 from service.errors import ApiError
 from service.event_log import Reader
-from service.openapi import body_of, described, followed, streamed
+from service.openapi import body_of, described, followed, followed_from, streamed
 from service.record import Record
 from service.run import Caller, Transport
 from service.runs import Parse
@@ -119,7 +119,7 @@ async def cancel(record: Found, service: ServiceOf) -> Response:
     return _described(record, service)
 
 
-@router.get(EVENTS, responses=followed())
+@router.get(EVENTS, openapi_extra=followed_from(), responses=followed())
 async def events(record: Found, request: Request, service: ServiceOf) -> Response:
     """What is kept of the events after `starting_after` or `Last-Event-ID`, then those that come."""
     transport: Transport = "ndjson" if "application/x-ndjson" in request.headers.get("accept", "") else "sse"

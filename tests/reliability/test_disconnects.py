@@ -140,8 +140,8 @@ def test_disconnects_at_random_points_leave_nothing(
             for phase in ("queued", "running")
         )
         figure(
-            f"disconnects: {num_leaving} at random points, {cancelled:.0f} cancelled runs, all rows free"
-            f" {1000 * seconds:.0f} ms after the last, nothing left, no collector"
+            f"disconnects: {num_leaving} at random points, {cancelled:.0f} cancelled runs, idle {1000 * seconds:.0f} ms"
+            " after the last had gone and what it had sent was read, nothing left, no collector"
         )
         assert cancelled > num_leaving / 10  # the others left before there was a run, or after its end
         for gauge, labels in (

@@ -35,7 +35,7 @@ FAULT_SHARE: Final = 0.05
 LEAVING_SHARE: Final = 0.10
 MOST_GROWTH: Final = 0.01
 CONSTANT: Final = ("threads", "tasks", "descriptors", "series")
-KNOWN_FAILURES: Final = frozenset({"member_failed", "queue_full", "out_of_memory"})
+KNOWN_FAILURES: Final = frozenset({"member_failed", "no_member_left", "queue_full", "out_of_memory"})
 SETTINGS: Final = Settings(limits=LimitSettings(kept_seconds=10.0, max_kept_runs=50))
 """What is kept for replays is at its bounds soon, or it would look like a leak until it is."""
 
@@ -93,12 +93,12 @@ def catalogue() -> list[Asked]:
 
 
 async def soak_for(serving: Serving, seconds: float, console: Console) -> Soak:
-    soak, asked, started = Soak(), catalogue(), time.monotonic()
+    soak, asked = Soak(), catalogue()
     async with open_client(serving.url) as client:
         alone = [await ask(client, *each) for each in asked]
     assert all(reply.is_right for reply in alone), "a request fails even alone"
     right = [lasting(reply.result) for reply in alone]
-    number = 0
+    number, started = 0, time.monotonic()
     while (left := started + seconds - time.monotonic()) > 0:
         number += 1
         await load(serving.url, number, min(PAUSE_SECONDS, left), asked, right, soak)

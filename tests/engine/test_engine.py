@@ -129,21 +129,44 @@ def test_a_fault_at_one_request_costs_it_that_member_and_the_others_nothing(ense
         assert (events[-1].text, events[-1].tie) == (alone.text, alone.tie)
 
 
-def test_a_bug_in_telling_one_row_ends_it_alone(ensemble, monkeypatch):
-    broken, healthy = (ensemble.request(**question(text)) for text in ("boom", "What is 2 + 2?"))
+def breaks_telling(monkeypatch, request, numbers) -> None:
+    """A bug in telling a request's rows, of some of its members, what was done."""
+    prompts = [request.canvases[number].prompt for number in numbers]
     catch_up = Batch.catch_up
 
     def crash(batch, number):
-        if batch.rows[number].request_id.startswith(broken.id):
+        if batch.rows[number].job.canvas.prompt in prompts:
             raise ValueError("secret text")
         return catch_up(batch, number)
 
     monkeypatch.setattr(Batch, "catch_up", crash)
+
+
+@pytest.mark.parametrize(("broken_members", "min_models"), [((0, 1), 1), ((0,), 2)])
+def test_a_bug_in_telling_one_row_ends_it_alone(ensemble, monkeypatch, broken_members, min_models):
+    broken = ensemble.request(**question("boom"), min_models=min_models)
+    breaks_telling(monkeypatch, broken, broken_members)
     with running_engine(ensemble.members) as engine:
-        failed, told = run_together(engine, [broken, healthy])
+        failed, told = run_together(engine, [broken, ensemble.request(**question())])
+        assert becomes_idle(engine)
     assert isinstance(failed[-1].error, NoMemberLeftError)
     assert "secret" not in str(failed[-1].error)
-    assert told[-1].text == ensemble.answer(**question()).text
+    assert_as_alone(ensemble, told)
+
+
+def test_a_bug_in_telling_one_members_row_costs_its_request_that_member(ensemble, monkeypatch):
+    broken = ensemble.request(**question("boom"))
+    breaks_telling(monkeypatch, broken, (0,))
+    with running_engine(ensemble.members) as engine:
+        degraded, told = run_together(engine, [broken, ensemble.request(**question())])
+    assert isinstance(degraded[-1], Completed)
+    assert {loss.model for loss in degraded[-1].tie.lost} == {"llada-tiny"}
+    assert_as_alone(ensemble, told)
+
+
+def assert_as_alone(ensemble, told) -> None:
+    alone = ensemble.answer(**question())
+    assert (told[-1].text, told[-1].tie) == (alone.text, alone.tie)
 
 
 def test_a_bug_in_a_step_ends_its_rows_and_not_the_worker(ensemble, monkeypatch):

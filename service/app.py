@@ -20,6 +20,7 @@ from service.middleware import BodyLimits, RequestScope
 from service.openapi import add_schemas
 from service.routes import docs, models, openai, ops, tie
 from service.runs import Runs
+from service.series import make_series
 from service.settings import Settings
 from service.state import Service
 from service.telemetry import Telemetry, make_telemetry
@@ -43,6 +44,7 @@ def create_app(
     if telemetry is not None:
         load = telemetry.around(load)
     metrics = Metrics()
+    make_series(metrics, settings, (tie.GENERATE, openai.CHAT, openai.COMPLETIONS))
     runs = Runs(settings, metrics.request)
     keys = Keys(settings.auth.keys_file.expanduser(), log) if settings.auth.keys_file else None
     service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load), telemetry, keys)

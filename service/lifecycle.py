@@ -80,6 +80,8 @@ class Lifecycle:
         except Exception as error:  # told and acted on by the event loop, whatever it is
             loop.call_soon_threadsafe(self._on_failure, error)
         else:
+            gc.collect()
+            gc.freeze()  # what stays for good need not be searched each time a large body is parsed
             loop.call_soon_threadsafe(self._on_loaded, loaded)
 
     def _on_failure(self, error: Exception) -> None:
@@ -99,8 +101,6 @@ class Lifecycle:
             resource.load_duration.labels(name).set(loaded.load_seconds[name])
             resource.watch_device(device)
         if self.phase == "loading":
-            gc.collect()
-            gc.freeze()  # what stays for good need not be searched each time a large body is parsed
             self.phase = "ready"
             self._runs.open(loaded)
             self._log.info("ready", models=list(loaded.members), ensembles=list(loaded.ensembles))

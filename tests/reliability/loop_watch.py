@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 NUM_WORST: Final = 5
-LOADED: Final = (
-    "Lifecycle._on_loaded"  # the last turn of a start, with a search for garbage; only then is there a promise
-)
+LOADED: Final = "Lifecycle._on_loaded"  # the last turn of a start; only then is there a promise
 
 
 @dataclass(frozen=True, slots=True)

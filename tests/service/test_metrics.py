@@ -24,6 +24,12 @@ from tie_core.errors import LossReason
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 CONSTANT = {"tie_build_info"}
+OF_LOADING = {
+    "tie_device_memory_bytes",
+    "tie_model_loaded",
+    "tie_model_weights_bytes",
+    "tie_model_load_duration_seconds",
+}
 PAGE = Path(__file__).parents[2] / "docs" / "observability.md"
 LABELS = {
     "ensemble": {"tie"},
@@ -31,10 +37,23 @@ LABELS = {
     "model": set(NAMES),
     "from_model": set(NAMES),
     "to_model": set(NAMES),
-    "finish_reason": {"stop", "length", "error", "cancelled"},
-    "type": {"invalid_request_error", "service_unavailable_error", "server_error"},
-    "reason": {"loading", "draining", "queue_full", *get_args(LossReason)},
-    "cause": {"disconnect", "shutdown"},
+    "finish_reason": {"stop", "length", "deadline", "error", "cancelled"},
+    "type": {
+        "invalid_request_error",
+        "service_unavailable_error",
+        "server_error",
+        "rate_limit_error",
+        "authentication_error",
+    },
+    "reason": {
+        "loading",
+        "draining",
+        "queue_full",
+        "quota_exceeded",
+        "too_many_connections",
+        *get_args(LossReason),
+    },
+    "cause": {"disconnect", "delete", "shutdown"},
     "phase": {"queued", "running"},
     "purpose": {"decode", "score"},
     "fate": {"kept", "discarded"},
@@ -112,6 +131,15 @@ def test_every_exported_family_moves(scrapes: list[str], figure: Callable[[str],
 
     figure(f"metrics: {len(after)} families, all but {', '.join(sorted(still))} moved")
     assert still == CONSTANT
+
+
+def test_every_series_is_there_before_it_counts(scrapes: list[str], figure: Callable[[str], None]) -> None:
+    before, meanwhile, after = map(by_family, scrapes)
+
+    for name, values in after.items():
+        assert values.keys() == meanwhile[name].keys(), name
+        assert values.keys() == before[name].keys() or name in OF_LOADING, name
+    figure(f"metrics: {sum(map(len, after.values()))} series, from the first scrape to the last")
 
 
 def test_a_restarted_thread_is_counted() -> None:

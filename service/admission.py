@@ -6,7 +6,6 @@ The event loop's alone, so that nothing comes between a check and what it allows
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import ceil
 
 from service.drain_rate import DrainRate
 from service.errors import RATE_LIMIT, ApiError, unavailable
@@ -60,7 +59,7 @@ class Admission:
         self._check_size(holder, positions)
         self._check_quota(holder, positions)
         self._check_backlog(positions)
-        self._quotas.spend(holder, time.monotonic(), positions)
+        self._quotas.spend(holder, positions)
 
     def note_end(self, run: Run) -> None:
         """`run` is not among the live ones any more."""
@@ -85,9 +84,8 @@ class Admission:
             raise _beyond_quota(f"this key has {most} requests at once: wait for one to end", seconds)
 
     def _check_quota(self, holder: Holder, positions: int) -> None:
-        seconds = self._quotas.wait(holder, time.monotonic(), positions)
-        if seconds > 0:
-            raise _beyond_quota("this key has used up what it may in a minute: try again later", ceil(seconds))
+        if seconds := self._quotas.wait(holder, positions):
+            raise _beyond_quota("this key has used up what it may in a minute: try again later", seconds)
 
     def _check_size(self, holder: Holder, positions: int) -> None:
         bounds = (self._limits.max_request_positions, holder.quota.positions_per_minute)

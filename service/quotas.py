@@ -1,12 +1,18 @@
-"""What one key may take in a minute, as moving windows, and who is asking."""
+"""What one key may take in a minute, counted by the library `limits`, and who is asking."""
 
-import math
-from collections import Counter, deque
+import time
+from collections import Counter
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
-WINDOW_SECONDS: Final = 60.0
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, RateLimiter
+
+WINDOW_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,58 +36,37 @@ HOLDER: Final[ContextVar[Holder]] = ContextVar("holder", default=Holder())  # no
 """Set for each request at the gate, so that no route can forget to pass it on."""
 
 
-class Window:
-    """What was spent within the last minute, entry by entry."""
-
-    def __init__(self) -> None:
-        self._entries: deque[tuple[float, int]] = deque()
-        self._spent = 0
-
-    def wait(self, now: float, amount: int, most: int) -> float:
-        """Seconds until `amount` more fits `most`: 0 if it does, infinity if it never will."""
-        if amount > most:
-            return math.inf
-        self._forget(now)
-        excess = self._spent + amount - most
-        for spent_at, spent in self._entries:
-            if excess <= 0:
-                break
-            excess -= spent
-            if excess <= 0:
-                return spent_at + WINDOW_SECONDS - now
-        return 0.0
-
-    def spend(self, now: float, amount: int) -> None:
-        self._entries.append((now, amount))
-        self._spent += amount
-
-    def _forget(self, now: float) -> None:
-        while self._entries and self._entries[0][0] + WINDOW_SECONDS <= now:
-            self._spent -= self._entries.popleft()[1]
-
-
 class Quotas:
-    """The windows of all holders. Times are of one monotonic clock."""
+    """What all holders have taken. The event loop's alone, so nothing comes between `wait` and `spend`.
+
+    Requests are counted in a moving window. Positions are counted in a fixed one, which begins with the first request
+    after the last one's end: it keeps one number, where a moving one would keep an entry for every position.
+    """
 
     def __init__(self) -> None:
-        self._requests: dict[str, Window] = {}
-        self._positions: dict[str, Window] = {}
+        self._storage = MemoryStorage()
+        self._requests = MovingWindowRateLimiter(self._storage)
+        self._positions = FixedWindowRateLimiter(self._storage)
         self.num_preparing: Counter[str] = Counter()
 
-    def wait(self, holder: Holder, now: float, positions: int = 0) -> float:
-        """Seconds until another request of so many positions is within the holder's minute."""
-        quota, waits = holder.quota, [0.0]
-        if quota.requests_per_minute is not None:
-            window = self._requests.setdefault(holder.name, Window())
-            waits.append(window.wait(now, 1, quota.requests_per_minute))
-        if quota.positions_per_minute is not None:
-            window = self._positions.setdefault(holder.name, Window())
-            waits.append(window.wait(now, positions, quota.positions_per_minute))
-        return max(waits)
+    def wait(self, holder: Holder, positions: int = 0) -> int:
+        """Whole seconds after which another request of so many positions, no more than the quota, is let in. 0: now."""
+        wait = 0
+        for limiter, limit, what, cost in self._bounds(holder.quota, positions):
+            if not limiter.test(limit, holder.name, what, cost=cost):
+                reset = limiter.get_window_stats(limit, holder.name, what).reset_time
+                wait = max(wait, ceil(reset - time.time()), 1)
+        return wait
 
-    def spend(self, holder: Holder, now: float, positions: int) -> None:
-        """One request of so many positions, after `wait` was 0."""
-        if holder.quota.requests_per_minute is not None:
-            self._requests.setdefault(holder.name, Window()).spend(now, 1)
-        if holder.quota.positions_per_minute is not None:
-            self._positions.setdefault(holder.name, Window()).spend(now, positions)
+    def spend(self, holder: Holder, positions: int) -> None:
+        """One request of so many positions, after `wait` was 0: what is refused is never charged."""
+        for limiter, limit, what, cost in self._bounds(holder.quota, positions):
+            limiter.hit(limit, holder.name, what, cost=cost)
+
+    def _bounds(self, quota: Quota, positions: int) -> Iterator[tuple[RateLimiter, RateLimitItem, str, int]]:
+        if quota.requests_per_minute is not None:
+            limit = RateLimitItemPerSecond(quota.requests_per_minute, WINDOW_SECONDS)
+            yield self._requests, limit, "requests", 1
+        if quota.positions_per_minute is not None:
+            limit = RateLimitItemPerSecond(quota.positions_per_minute, WINDOW_SECONDS)
+            yield self._positions, limit, "positions", positions

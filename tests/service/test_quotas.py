@@ -1,18 +1,18 @@
-"""A key's quotas: windows that tell how long to wait, and that waiting so long helps."""
+"""A key's quotas: how long to wait is told, waiting so long helps, and what is refused costs nothing."""
 
-import math
 import random
 import time
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from limits.storage import memory
 
 from service import quotas
 from service.keys import add_key
-from service.quotas import Holder, Quota, Quotas, Window
+from service.quotas import Holder, Quota, Quotas
 from service.settings import AuthSettings, LimitSettings
 from tests.service.fakes import FakeLoader, Faults, fake_settings
 from tests.service.served import PROMPT, Served, serving, wait_until
@@ -20,44 +20,81 @@ from tests.service.served import PROMPT, Served, serving, wait_until
 SMALL = {"prompt": "x", "reasoning_length": 2, "answer": {"length": 2}, "models": ["zoo-llada"]}
 
 
-def test_waiting_as_long_as_told_is_enough_and_no_less_is() -> None:
-    chance, window, now = random.Random(1), Window(), 0.0
-    spent: deque[tuple[float, int]] = deque()
-    for _ in range(3_000):
-        amount = chance.randint(1, 40)
-        wait = window.wait(now, amount, 100)
-        if wait > 0:
-            assert window.wait(now + wait * 0.999, amount, 100) > 0
-        now += wait
-        assert window.wait(now, amount, 100) == 0
-        window.spend(now, amount)
-        spent.append((now, amount))
-        while spent[0][0] + quotas.WINDOW_SECONDS <= now:
-            spent.popleft()
-        assert sum(each for _, each in spent) <= 100
-        now += chance.uniform(0, 3)
+class Clock:
+    """The time of day, for the quotas and the library that counts them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_800_000_000.25
+        fake = SimpleNamespace(time=lambda: self.now)
+        monkeypatch.setattr(quotas, "time", fake)
+        monkeypatch.setattr(memory, "time", fake)
 
 
-def test_what_is_more_than_a_minutes_worth_never_fits() -> None:
-    assert Window().wait(0.0, 101, 100) == math.inf
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
-def test_without_quotas_nothing_is_kept() -> None:
-    kept, anybody = Quotas(), Holder()
-    for number in range(100):
-        assert kept.wait(anybody, float(number), 1_000) == 0
-        kept.spend(anybody, float(number), 1_000)
+@pytest.mark.parametrize(
+    ("quota", "most", "most_in_any_minute"),
+    [(Quota(requests_per_minute=20), 1, 20), (Quota(positions_per_minute=100), 40, 200)],
+)
+def test_waiting_as_long_as_told_is_enough(clock: Clock, quota: Quota, most: int, most_in_any_minute: int) -> None:
+    """Positions: a full minute's worth at the end of one minute and again at the start of the next is the most."""
+    chance, kept, holder, began = random.Random(1), Quotas(), Holder("a", quota), clock.now
+    spent: list[tuple[float, int]] = []
+    num_refused = 0
+    while len(spent) < 2_000:
+        amount = chance.randint(1, most)
+        wait = kept.wait(holder, amount)
+        assert 0 <= wait <= quotas.WINDOW_SECONDS
+        num_refused += wait > 0
+        clock.now += wait
+        assert kept.wait(holder, amount) == 0
+        kept.spend(holder, amount)
+        spent.append((clock.now, amount))
+        clock.now += chance.uniform(0, 3)
 
-    assert not kept._requests
-    assert not kept._positions
+    for last, (end, _) in enumerate(spent):
+        within = [amount for at, amount in spent[: last + 1][-250:] if at > end - quotas.WINDOW_SECONDS]
+        assert sum(within) <= most_in_any_minute
+    num_minutes = (clock.now - began) / 60
+    assert sum(amount for _, amount in spent) <= most_in_any_minute / (2 if most > 1 else 1) * (num_minutes + 1)
+    assert num_refused > 50
 
 
-def test_callers_do_not_share_their_windows() -> None:
-    kept, one = Quotas(), Quota(requests_per_minute=1)
-    kept.spend(Holder("a", one), 0.0, 1)
+def test_what_is_refused_is_not_charged(clock: Clock) -> None:
+    kept, holder = Quotas(), Holder("a", Quota(requests_per_minute=2, positions_per_minute=100))
+    kept.spend(holder, 60)
+    for _ in range(50):
+        assert kept.wait(holder, 41) == 60
 
-    assert kept.wait(Holder("a", one), 1.0) == 59
-    assert kept.wait(Holder("b", one), 1.0) == 0
+    assert kept.wait(holder, 40) == 0
+    kept.spend(holder, 40)
+    assert kept.wait(holder, 0) == 60
+
+
+def test_callers_do_not_share_their_minute(clock: Clock) -> None:
+    kept, one = Quotas(), Quota(requests_per_minute=1, positions_per_minute=1)
+    kept.spend(Holder("a", one), 1)
+    clock.now += 1
+
+    assert kept.wait(Holder("a", one), 1) == 59
+    assert kept.wait(Holder("b", one), 1) == 0
+
+
+def test_a_million_positions_are_one_number(clock: Clock) -> None:
+    kept, anybody, holder = Quotas(), Holder(), Holder("a", Quota(positions_per_minute=10**12))
+    for _ in range(100):
+        kept.spend(anybody, 1_000)
+    assert (len(kept._storage.storage), len(kept._storage.events)) == (0, 0)
+
+    for _ in range(1_000):
+        assert kept.wait(holder, 1_000_000) == 0
+        kept.spend(holder, 1_000_000)
+
+    assert list(kept._storage.storage.values()) == [10**9]
+    assert not any(kept._storage.events.values())
 
 
 KEYS = {"few": "requests_per_minute = 3", "small": "positions_per_minute = 400", "lone": "concurrent_requests = 1"}
@@ -66,7 +103,7 @@ KEYS = {"few": "requests_per_minute = 3", "small": "positions_per_minute = 400",
 @pytest.fixture
 def keyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Served, dict[str, dict[str, str]]]]:
     """A server whose minute is two seconds long, and the headers of each key."""
-    monkeypatch.setattr(quotas, "WINDOW_SECONDS", 2.0)
+    monkeypatch.setattr(quotas, "WINDOW_SECONDS", 2)
     file, headers = tmp_path / "keys.toml", {}
     for name, quota in KEYS.items():
         headers[name] = {"authorization": f"Bearer {add_key(file, name)}"}

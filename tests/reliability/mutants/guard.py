@@ -36,11 +36,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (AUTH + "test_a_server_without_keys_answers_to_its_names_alone",),
     ),
     Mutant(
-        "a minute's window forgets a second too early",
+        "what is refused is charged",
         "service/quotas.py",
-        "self._entries[0][0] + WINDOW_SECONDS <= now:",
-        "self._entries[0][0] + WINDOW_SECONDS - 1 <= now:",
-        (QUOTAS + "test_waiting_as_long_as_told_is_enough_and_no_less_is",),
+        "limiter.test(",
+        "limiter.hit(",
+        (QUOTAS + "test_what_is_refused_is_not_charged",),
     ),
     Mutant(
         "tenants are served in the order of arrival",

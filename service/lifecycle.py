@@ -126,7 +126,7 @@ class Lifecycle:
         closing = threading.Thread(target=loaded.engine.close, name="tie-close", daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, CLOSE_SECONDS)
-        self.is_stuck = closing.is_alive()
+        self.is_stuck |= closing.is_alive() or loaded.engine.has_living_threads
 
     async def _wait_for_loading(self) -> None:
         """A process that exits while a thread builds a model is aborted."""

@@ -35,8 +35,8 @@ def _of_requests(metrics: RequestMetrics, ensembles: Sequence[str], endpoints: S
         metrics.errors.labels(kind)
     for reason in REFUSALS:
         metrics.rejections.labels(reason)
-    for labels in product(get_args(Cause), ("queued", "running")):
-        metrics.cancellations.labels(*labels)
+    for cause_and_state in product(get_args(Cause), ("queued", "running")):
+        metrics.cancellations.labels(*cause_and_state)
     for ensemble in ensembles:
         metrics.running.labels(ensemble)
         metrics.waiting.labels(ensemble)

@@ -2,17 +2,20 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.members import tiny
-from tests.reliability.faulty import MARK, Fault, Faulty, faulty
+from tests.reliability.faulty import MARK, Fault, Faulty, Killed, faulty
 from tie_core.engine.observer import Observer
 from tie_core.engine.supervision import LONGEST_DELAY, MOST_ABANDONED, Post, delay_after
 from tie_core.engine.warm_up import Allowance
 from tie_core.ensemble import Ensemble
 from tie_core.lost import Lost
+from tie_core.member import Member
 from tie_core.request import Request
 from tie_core.scoring import History, Scope
 from tie_core.tie import Decode
@@ -48,8 +51,8 @@ class Posted:
     def reasons(self) -> list[str]:
         return [done.result.reason for done in self.delivered if isinstance(done.result, Lost)]
 
-    def submit(self, key: str, num_steps: int | None = None) -> None:
-        request, work = one_job(self.member, key, num_steps)
+    def submit(self, key: str, num_steps: int | None = None, **options: Any) -> None:
+        request, work = one_job(self.member, key, num_steps, **options)
         self.post.submit(request, 0, work)
 
     def watch_until(self, num_delivered: int) -> None:
@@ -60,9 +63,9 @@ class Posted:
             time.sleep(0.01)
 
 
-def one_job(member: Faulty, key: str, num_steps: int | None) -> tuple[Request, Decode]:
-    ensemble = Ensemble("tiny", [member])
-    request = ensemble.request(prompt=f"What is 3 {MARK} 4?", request_id=key, reasoning=12, answer=4, block_size=4)
+def one_job(member: Faulty, key: str, num_steps: int | None, **options: Any) -> tuple[Request, Decode]:
+    shape = {"reasoning": 12, "answer": 4, "block_size": 4}
+    request = Ensemble("tiny", [member]).request(prompt=f"What is 3 {MARK} 4?", request_id=key, **shape, **options)
     (canvas,) = request.canvases
     scope = Scope(canvas.layout.scored_region, member.vocabulary.end_ids)
     return request, Decode(0, canvas, History(scope), num_steps)
@@ -161,3 +164,65 @@ def test_threads_that_hang_for_good_are_not_piled_up(posted: Posted) -> None:
 
 def test_delays_grow_up_to_half_a_minute() -> None:
     assert [delay_after(number) for number in range(1, 9)] == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_a_start_that_hangs_holds_nobody_and_is_given_up(posted: Posted, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+
+    @contextmanager
+    def hanging(device: Any) -> Iterator[None]:
+        gone.wait(60)
+        yield
+
+    posted.fault.arm("death", NUM_MASKS)
+    monkeypatch.setattr("tie_core.engine.worker.own_stream", hanging)
+    posted.submit("dies")
+    posted.watch_until(1)
+    posted.submit("waits for a worker that never starts")
+    started = time.monotonic()
+    posted.post.watch(started)
+    posted.watch_until(2)
+    gone.set()
+
+    assert posted.post.is_down
+    assert posted.reasons == ["died", "stalled"]
+    assert posted.post.last_beat <= time.monotonic()
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, Killed])
+def test_a_start_that_fails_is_tried_again_later(
+    posted: Posted, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    def gone(member: Member) -> Member:
+        raise kind("device-side assert triggered")
+
+    posted.fault.arm("death", NUM_MASKS)
+    with monkeypatch.context() as patched:
+        patched.setattr(Member, "renewed", gone)
+        posted.submit("dies")
+        posted.watch_until(1)
+        posted.post.watch(time.monotonic())
+        assert posted.post.is_down
+
+    posted.post.watch(time.monotonic() + LONGEST_DELAY)
+    posted.submit("goes on")
+    posted.watch_until(2)
+    assert posted.reasons == ["died"]
+
+
+def test_a_retired_worker_is_let_go_once_its_thread_has_ended(posted: Posted) -> None:
+    posted.fault.arm("stall", NUM_MASKS)
+    posted.submit("hangs", cache="window")
+    posted.watch_until(1)
+    kept = posted.member.model.key_values
+
+    assert posted.post.has_living_threads
+    (retired,) = posted.post._abandoned
+    posted.fault.disarm()
+    retired._thread.join(10)
+    posted.post.watch(time.monotonic())
+    posted.post.close()
+
+    assert not posted.post._abandoned
+    assert kept.num_positions == 0
+    assert not posted.post.has_living_threads

@@ -1,6 +1,7 @@
 """Members that fail on purpose: at one request's row, at one moment of it, in one of seven ways."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -72,15 +73,24 @@ class Faulty(Member):
         return replace(columns, top1=values)
 
     def _hit(self, pack: Pack) -> np.ndarray | None:
-        """The watched rows of the canvas that is to be hit, if it is read here."""
-        whole, start = pack.whole, 0
+        """The rows of the canvas that is to be hit, if it is read here."""
+        hits = []
+        if (whole := pack.whole) is not None:
+            hits.append(self._hit_in(whole.ids, whole.lengths, whole.positions))
+        if (windowed := pack.windowed) is not None:
+            hits.append(self._hit_in(windowed.ids, [len(window) for window in windowed.windows], windowed.rows))
+        hit = np.concatenate(hits)
+        return hit if hit.any() else None
+
+    def _hit_in(self, ids: torch.Tensor, lengths: Sequence[int], rows: torch.Tensor) -> np.ndarray:
+        hit, start = np.zeros(len(rows), dtype=bool), 0
         (mark,) = self.vocabulary.encode(MARK)
-        for length in whole.lengths if whole is not None else ():
-            canvas = whole.ids[start : start + length].tolist()
+        for length in lengths:
+            canvas = ids[start : start + length].tolist()
             if mark in canvas and canvas.count(self.vocabulary.mask_id) == self.fault.masks:
-                return ((whole.positions >= start) & (whole.positions < start + length)).numpy()
+                hit |= ((rows >= start) & (rows < start + length)).numpy()
             start += length
-        return None
+        return hit
 
 
 def faulty(member: Member) -> Faulty:

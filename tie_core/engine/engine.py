@@ -40,6 +40,8 @@ MEMORY_SHARE: Final = 0.9
 """Of the memory that is left beside the weights, for activations: allocators and fragments take the rest."""
 WATCH_SECONDS: Final = 0.25
 """How often the workers' threads are looked at."""
+CLOSING_SECONDS: Final = 30.0
+"""How long the conductor is waited for: it waits for no worker, but listeners are called by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +168,16 @@ class Engine:
         return sum(post.num_rows for post in self._posts.values())
 
     def heartbeats(self) -> Mapping[str, float]:
-        """Seconds since each thread was last seen at work, by member name and `conductor`."""
+        """Seconds since each thread was last seen at work, by member name and `conductor`. A member that is `down` has
+        none, and counts as seen now.
+        """
         now = time.monotonic()
         beats = {name: now - post.last_beat for name, post in self._posts.items()}
         return beats | {"conductor": inf if self._is_broken else now - self._last_beat}
 
     @property
     def down(self) -> Sequence[str]:
-        """Members that nobody works for until their worker is started again."""
+        """Members that nobody works for until their worker is started again and warm."""
         return [name for name, post in self._posts.items() if post.is_down]
 
     def drain(self, timeout: float) -> bool:
@@ -183,14 +187,19 @@ class Engine:
             return self._admission.wait_for(lambda: not self._admitted, timeout)
 
     def close(self) -> None:
-        """Cancel what is left and join all threads."""
+        """Cancel what is left and join all threads, but for those that hang (`has_living_threads`)."""
         with self._admission:
             self._is_draining = True
             self._inbox.put(_Closed())
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(CLOSING_SECONDS)
         for post in self._posts.values():
             post.close()
+
+    @property
+    def has_living_threads(self) -> bool:
+        """Whether any thread has not ended: Python's own end would wait for it, or abort over it."""
+        return self._thread.is_alive() or any(post.has_living_threads for post in self._posts.values())
 
     def _conduct(self) -> None:
         """Nobody waits in silence, even if a bug ends this thread."""
@@ -212,8 +221,7 @@ class Engine:
             self._last_beat = now = time.monotonic()
             if now >= next_watch:
                 next_watch = now + WATCH_SECONDS
-                for post in self._posts.values():
-                    post.watch(now)
+                self._watch(now)
             with suppress(queue.Empty):
                 message = self._inbox.get(timeout=self._deadlines.seconds_left(now, WATCH_SECONDS))
                 if isinstance(message, _Closed):
@@ -221,6 +229,14 @@ class Engine:
                 self._handle(message)
             self._end_late_ones()
             self._start_waiting()
+
+    def _watch(self, now: float) -> None:
+        for post in self._posts.values():
+            try:
+                post.watch(now)
+            except Exception as bug:  # at one member's post: it must not end the others
+                with suppress(Exception):
+                    self._observer.on_bug(bug)
 
     def _handle(self, message: _Submitted | _Cancelled | StepDone | WorkDone) -> None:
         match message:

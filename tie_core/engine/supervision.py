@@ -55,13 +55,15 @@ class Post:
             PlacementError: the device has no memory left to run the model.
         """
         assert self._worker is not None
-        self._warmed = self._worker.start()
+        self._worker.start()
+        self._warmed = self._worker.wait_until_warm()
         return self._warmed
 
     @property
     def is_down(self) -> bool:
-        """From any thread."""
-        return self._worker is None
+        """From any thread. Whether nobody is here, or somebody who has not shown yet that the device answers."""
+        worker = self._worker
+        return worker is None or not worker.is_warm
 
     @property
     def last_beat(self) -> float:
@@ -87,12 +89,19 @@ class Post:
             self._worker.cancel(request_id)
 
     def close(self) -> None:
-        """Stop the threads; those that hang are daemons and are left behind."""
+        """Stop the thread; one that hangs is left behind."""
         if self._worker is not None:
             self._worker.close()
 
+    @property
+    def has_living_threads(self) -> bool:
+        """From any thread. Those of retired workers count; lanes do not outlive the worker that waits for them."""
+        worker = self._worker
+        return any(each.is_alive for each in (*self._abandoned, *([worker] if worker else [])))
+
     def watch(self, now: float) -> None:
-        """See to the worker: retire it, or start one where it is time to."""
+        """See to the worker: retire it, or start one where it is time to. Waits for nobody."""
+        self._let_go()
         if self._worker is not None:
             reason = self._worker.trouble(now, self._stall_seconds)
             if reason is not None:
@@ -107,14 +116,20 @@ class Post:
         self._num_failures = 1 if worker.num_ticks >= STEADY_TICKS else self._num_failures + 1
         self._restart_at = now + delay_after(self._num_failures)
 
-    def _restart(self, now: float) -> None:
+    def _let_go(self) -> None:
+        """Forget the retired whose threads have ended, with all that they kept."""
+        for worker in self._abandoned:
+            if not worker.is_alive:
+                worker.let_go()
         self._abandoned = [worker for worker in self._abandoned if worker.is_alive]
+
+    def _restart(self, now: float) -> None:
         if len(self._abandoned) >= MOST_ABANDONED:
             return
-        worker = Worker(self.member.renewed(), self._allowance, self._observer, self._deliver, self._warmed)
         try:
+            worker = Worker(self.member.renewed(), self._allowance, self._observer, self._deliver, self._warmed)
             worker.start()
-        except Exception:  # no thread to be had, no stream on the device: later perhaps
+        except BaseException:  # no memory, no thread to be had, a device that is gone: later perhaps
             self._num_failures += 1
             self._restart_at = now + delay_after(self._num_failures)
             return

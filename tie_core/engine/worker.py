@@ -54,7 +54,7 @@ class Worker:
         self.num_ticks = 0
         self._device = torch.device(member.model.device)
         self._pool = member.model.key_values
-        self._most_kept = 0  # positions in it
+        self._most_kept = warmed.max_kept_positions if warmed else 0  # positions in it
         self._allowance = allowance
         self._observer = observer
         self._deliver_at_once = deliver
@@ -71,14 +71,22 @@ class Worker:
         self._is_retired = False  # guarded by _changed
         self._thread = threading.Thread(target=self._run, name=f"tie-worker-{member.name}", daemon=True)
 
-    def start(self) -> WarmUp:
-        """Start the thread and wait until the model is warm.
-
-        Raises:
-            PlacementError: the device has no memory left to run the model.
+    def start(self) -> None:
+        """Start the thread. Rows may be handed out from now on; they wait until the model is warm, which counts as one
+        long tick: a start may hang or fail as a forward may.
         """
+        self._busy_since = time.monotonic()
         self._thread.start()
+
+    def wait_until_warm(self) -> WarmUp:
+        """Raises:
+        PlacementError: the device has no memory left to run the model.
+        """
         return self._warmed.result()
+
+    @property
+    def is_warm(self) -> bool:
+        return self._warmed.done() and self._warmed.exception() is None
 
     def trouble(self, now: float, stall_seconds: float) -> LossReason | None:
         """What is wrong with the thread, if anything is. A retired one is nobody's trouble."""
@@ -101,6 +109,11 @@ class Worker:
             self._is_retired = self._is_closed = True
             self._changed.notify()
         self.member.model.lanes.close()
+
+    def let_go(self) -> None:
+        """The thread has ended: give back what its last forward kept, since nobody else uses this pool."""
+        self._batch = None
+        self._pool.take_back()
 
     def submit(self, request: Request, index: int, work: Decode | Probe) -> None:
         """Take on one job. What needs no forward (a first step already read) is done here."""
@@ -152,6 +165,7 @@ class Worker:
             with own_stream(self._device):
                 warmed = self._warm_up()
                 self._most_kept = warmed.max_kept_positions
+                self._busy_since = None
                 self._warmed.set_result(warmed)
                 self._serve(warmed.budget(self._allowance.tick_seconds))
         except BaseException as error:  # whatever ends the thread: its post sees that it has ended

@@ -4,8 +4,10 @@ The event loop's alone, so that nothing comes between a check and what it allows
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import ceil
 
 from service.drain_rate import DrainRate
 from service.errors import RATE_LIMIT, ApiError, unavailable
@@ -38,9 +40,7 @@ class Admission:
         holder = HOLDER.get()
         self._check_quota(holder, 0)
         self._check_concurrency(holder)
-        num_taken = len(self._live) + self.num_preparing
-        if num_taken >= self._limits.max_running + self._limits.max_waiting:
-            raise self.unavailable("queue_full", f"all {num_taken} places are taken: try again later")
+        self._check_places(holder)
         preparing = self._quotas.num_preparing
         preparing[holder.name] += 1
         try:
@@ -82,6 +82,21 @@ class Admission:
         if len(own) + self._quotas.num_preparing[holder.name] >= most:
             seconds = self._seconds_for(min((run.positions for run in own), default=0))
             raise _beyond_quota(f"this key has {most} requests at once: wait for one to end", seconds)
+
+    def _check_places(self, holder: Holder) -> None:
+        """The last places are for keys that hold few, so that no flood shuts the others out."""
+        num_taken = len(self._live) + self.num_preparing
+        num_free = self._limits.max_running + self._limits.max_waiting - num_taken
+        if num_free <= 0:
+            raise self.unavailable("queue_full", f"all {num_taken} places are taken: try again later")
+        num_reserved = ceil(self._limits.max_waiting * self._limits.waiting_reserve)
+        if not holder.name or num_free > num_reserved:
+            return
+        held = Counter(run.request.tenant for run in self._live.values()) + self._quotas.num_preparing
+        share = max(1, num_reserved // len({*held, holder.name}))
+        if held[holder.name] >= share:
+            message = f"the last {num_free} places are for keys that hold fewer than {share}: try again later"
+            raise self.unavailable("queue_full", message)
 
     def _check_quota(self, holder: Holder, positions: int) -> None:
         if seconds := self._quotas.wait(holder, positions):

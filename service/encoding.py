@@ -2,15 +2,46 @@
 
 import json
 import math
-from typing import Any, NoReturn
+import re
+from typing import Any, Final, NoReturn
+
+MAX_DEPTH: Final = 32
+MAX_PARTS: Final = 20_000  # names and values
+PART: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]|[^\s\[\]{}",:]++', re.DOTALL)
 
 
 class JsonError(ValueError):
     """Bytes that are not strict JSON. The message has the place, never the content."""
 
 
+class ComplexityError(JsonError):
+    """Bytes that would become more objects than any request has use for."""
+
+
 def to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def check_complexity(raw: bytes) -> None:
+    """Look at brackets and count before anything is built: the parser holds up all threads until it has built it all.
+
+    Raises:
+        ComplexityError: deeper, or of more names and values, than is allowed.
+    """
+    depth = num_parts = 0
+    for part in PART.finditer(raw):
+        if raw[part.start()] in b"]}":
+            depth -= 1
+            if depth < 0:
+                return  # no JSON: the parser has the words for it
+            continue
+        num_parts += 1
+        if num_parts > MAX_PARTS:
+            raise ComplexityError(f"the body has more than {MAX_PARTS:,} names and values: send fewer")
+        if raw[part.start()] in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ComplexityError(f"the body is nested more than {MAX_DEPTH} levels deep: send it flatter")
 
 
 def from_json(raw: bytes) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from service.encoding import JsonError, from_json
+from service.encoding import ComplexityError, JsonError, check_complexity, from_json
 from service.errors import ApiError
 from tie_core.engine.deadlines import OnDeadline
 from tie_core.options import CacheName, PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
@@ -171,10 +171,13 @@ def parse_generate(raw: bytes) -> GenerateBody:
 
 def json_object(raw: bytes) -> dict[str, Any]:
     """Raises:
-    ApiError: 400, the body is not strict JSON, or no object.
+    ApiError: 400, the body is not strict JSON, too complex, or no object.
     """
     try:
+        check_complexity(raw)
         body = from_json(raw)
+    except ComplexityError as error:
+        raise ApiError(400, "body_too_complex", str(error)) from None
     except JsonError as error:
         raise ApiError(400, "invalid_json", str(error)) from None
     if not isinstance(body, dict):

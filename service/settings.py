@@ -127,11 +127,12 @@ class LimitSettings(Section):
     `max_batch_positions` bounds it further. Of a run the newest `max_kept_states` states are kept one by one, and after
     its end it can be asked for until one of the other `kept` limits is reached. A model whose forward takes more than
     `stall_seconds`, and 20 times what it should, is taken to hang: requests go on without it, and its thread is
-    replaced.
+    replaced. `waiting_reserve` is the share of the waiting places that only keys which hold few may take.
     """
 
     max_running: Count = 32
     max_waiting: int = Field(default=128, ge=0)
+    waiting_reserve: Annotated[float, Field(ge=0, le=1)] = 0.1
     max_waiting_positions: Count | None = None
     max_request_positions: Count | None = None
     tick_seconds: Annotated[float, Field(ge=0.001, le=60)] = TICK_SECONDS

@@ -86,10 +86,27 @@ def test_what_is_removed_is_gone() -> None:
     assert taken(waiting) == ["b"]
 
 
-def test_tenants_are_forgotten_once_nobody_waits() -> None:
+def test_what_was_given_counts_on_when_nobody_waits_for_a_moment() -> None:
+    waiting, order = Waiting(), []
+    for number in range(20):
+        waiting.put(run(f"a{number}", "a", 1_000))
+        waiting.put(run(f"b{number}", "b", 1))
+        order += [waiting.take().key, waiting.take().key]
+        assert not waiting
+
+    assert order[:2] == ["a0", "b0"]
+    assert all(name[0] == "b" for name in order[2::2])
+
+
+def test_of_what_is_even_nothing_is_kept() -> None:
     waiting = Waiting()
     for number in range(1_000):
         waiting.put(run("x", f"tenant-{number}"))
         waiting.take()
+        waiting.put(run("y", "all"))
+        waiting.take()
+        assert len(waiting._tenants) <= 3
 
-    assert not waiting._tenants
+    waiting.put(run("x", "gone"))
+    waiting.remove("x")
+    assert "gone" not in waiting._tenants

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.settings import LimitSettings
-from tests.reliability.hostile import CANARY, Growth, beside_an_innocent, check_error
+from tests.reliability.hostile import CANARY, Growth, Innocent, beside_an_innocent, check_error
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving
 
@@ -157,3 +157,39 @@ def test_changed_bodies_do_no_harm(numbers: Callable[[int, int], int], figure: C
         assert "zanzibar" not in served.client.get("/metrics").text
         assert not [line for line in served.lines if line["event"] == "exception"]
         assert served.post({"prompt": PROMPT}).status_code == 200
+
+
+COMPLEX: dict[str, bytes] = {
+    "open lists": b"[" * 1_000_000,
+    "open objects": b'{"a":' * 200_000,
+    "many lists": b"[" + b"[]," * 333_000 + b"0]",
+    "many objects": b"[" + b"{}," * 333_000 + b"0]",
+    "many texts": b"[" + b'"",' * 333_000 + b"0]",
+    "many numbers": b"[" + b"0," * 500_000 + b"0]",
+    "many names": b"{" + b",".join(b'"%d":0' % number for number in range(100_000)) + b"}",
+    "a text of escapes": b'"' + b'\\"' * 500_000,
+}
+
+
+def test_a_megabyte_of_brackets_holds_nobody_up(
+    numbers: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    """`/livez` takes no longer beside them than beside a megabyte of harmless text, but for what the machine does."""
+    harmless = json.dumps({"prompt": "x" * 1_000_000}).encode()
+    rounds = numbers(3, 30)
+    with serving(fake_settings(), FakeLoader()) as served:
+
+        def attacked(bodies: list[bytes]) -> Innocent:
+            with beside_an_innocent(served) as innocent:
+                for body in bodies * rounds:
+                    response = served.client.post(GENERATE, content=body, headers={"content-type": "application/json"})
+                    assert response.status_code == 400
+            return innocent
+
+        plain = attacked([harmless] * len(COMPLEX))
+        beside = attacked(list(COMPLEX.values()))
+
+    figure(
+        f"JSON of a megabyte: others' p99 {beside.p99 * 1000:.0f} ms, beside harmless text {plain.p99 * 1000:.0f} ms"
+    )
+    assert beside.p99 < max(0.1, 3 * plain.p99)

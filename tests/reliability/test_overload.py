@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,40 @@ def test_a_key_that_floods_does_not_hold_back_another(tmp_path: Path, figure: Ca
     figure(f"fairness between keys: behind 100 of another key, three requests ended as numbers {places}")
     assert {answer.status for answer in answers} == {200}
     assert all(place <= 2 * number + 2 for number, place in enumerate(places, 1))
+
+
+def test_keys_that_flood_leave_places_for_others(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """Of 22 places the last 4 are for keys that hold few, however many keys flood."""
+    file, loader = tmp_path / "keys.toml", FakeLoader()
+    keys = {name: {"authorization": f"Bearer {add_key(file, name)}"} for name in ("flood", "other", "late", "later")}
+    limits = LimitSettings(max_running=2, max_waiting=20, waiting_reserve=0.2)
+    sent: list[tuple[str, Future[httpx.Response]]] = []
+    with (
+        serving(fake_settings(limits=limits, auth=AuthSettings(keys_file=file)), loader) as served,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        loader.faults.gate.clear()
+        try:
+            for name, number in (("flood", 17), ("other", 8), ("flood", 3), ("late", 1), ("later", 1), ("late", 1)):
+                for _ in range(number):
+                    sent.append((name, pool.submit(served.post, {"prompt": PROMPTS[0]}, headers=keys[name])))
+                wait_until(lambda: num_admitted(served) + sum(each.done() for _, each in sent) == len(sent), 60)
+        finally:
+            loader.faults.gate.set()
+        answers = [(name, each.result()) for name, each in sent]
+
+    counts = Counter((name, answer.status_code) for name, answer in answers)
+    of_each = ", ".join(f"{name} {counts[name, 200]} of {counts[name, 200] + counts[name, 503]}" for name in keys)
+    figure(f"fairness between keys: 22 places, 4 of them in reserve: {of_each} let in")
+    assert counts == {
+        ("flood", 200): 17,
+        ("flood", 503): 3,
+        ("other", 200): 2,
+        ("other", 503): 6,
+        ("late", 200): 1,
+        ("late", 503): 1,
+        ("later", 200): 1,
+    }
+    refused = [answer for _, answer in answers if answer.status_code == 503]
+    assert all("hold fewer than" in answer.json()["error"]["message"] for answer in refused)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from service import schemas
+from service.encoding import check_complexity
 from service.errors import TABLE, api_error
 from service.settings import LimitSettings
 from tests.service.fakes import HUGE, NAMES, FakeLoader, fake_settings
@@ -78,7 +80,7 @@ def test_a_bad_body_names_its_field(served: Served, body: Any, status: int, code
     [
         {"prompt": "x", **{f"a{number}": 1 for number in range(1_000)}},
         {"prompt": "x", "tie": {f"a{number}": 1 for number in range(1_000)}},
-        {"messages": [{f"a{number}": 1 for number in range(100)}] * 100},
+        {"messages": [{f"a{number}": 1 for number in range(100)}] * 50},
     ],
 )
 def test_many_unknown_fields_are_refused_before_each_becomes_an_error(served: Served, body: dict[str, Any]) -> None:
@@ -106,18 +108,63 @@ def test_an_unknown_field_lists_the_known_ones(served: Served) -> None:
         b'{"prompt": "\\ud800"}',
         b'{"prompt": "x", "\\udfff": 1}',
         b'{"prompt": "x", "gen_length": ' + b"9" * 5_000 + b"}",
-        b"[" * 100_000,
-        b"[" * 100_000 + b"]" * 100_000,
-        b'{"prompt":' * 100_000,
-        b'{"prompt":' * 100_000 + b"1" + b"}" * 100_000,
     ],
-    ids=range(16),
+    ids=range(12),
 )
 def test_what_is_no_json_is_refused(served: Served, raw: bytes) -> None:
     response = served.client.post(GENERATE, content=raw, headers={"content-type": "application/json"})
 
     assert response.status_code == 400
     assert checked(response)["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 1_000_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"prompt":' * 100_000,
+        b'{"prompt":' * 100_000 + b"1" + b"}" * 100_000,
+        b"[" + b"[]," * 300_000 + b"0]",
+        b"[" + b"{}," * 300_000 + b"0]",
+        b"[" + b'"",' * 300_000 + b"0]",
+        b"[" + b"1.5," * 200_000 + b"0]",
+        b"{" + b",".join(b'"%d":0' % number for number in range(100_000)) + b"}",
+        b'{"prompt": [' + b"0," * 20_000 + b"0]}",
+        b'{"prompt": "[[", "task": ' + b"[" * 32 + b"]" * 32 + b"}",
+    ],
+    ids=range(11),
+)
+def test_what_is_too_complex_is_refused_before_it_is_built(
+    served: Served, raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schemas, "from_json", lambda raw: 1 / 0)
+
+    response = served.client.post(GENERATE, content=raw, headers={"content-type": "application/json"})
+
+    assert response.status_code == 400
+    error = checked(response)
+    assert error["code"] == "body_too_complex"
+    assert "20,000" in error["message"] or "32" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 32 + b"]" * 32,
+        b"[" + b"0," * 19_998 + b"0]",
+        b"[" + b"[]," * 9_000 + b"0]",
+        b'"' + b'[{\\"' * 100_000 + b'"',
+        b'"' + b"[" * 100_000,
+        b'{"a": "\\\\", "b": "[[["}',
+        b"]" * 1_000_000,
+        b"," * 1_000_000,
+        b"",
+    ],
+    ids=range(9),
+)
+def test_complexity_is_told_by_brackets_outside_of_text(raw: bytes) -> None:
+    check_complexity(raw)
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])

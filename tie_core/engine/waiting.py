@@ -1,7 +1,8 @@
 """The requests that wait for a place: tenants in turn, by what each has been given, and in order within a tenant.
 
-Start-time fair queueing over the costs of requests: who floods waits behind its own requests, not others behind it. No
-lock: the conductor's own.
+Start-time fair queueing over the costs of requests: who floods waits behind its own requests, not others behind it. A
+request's start tag is where its tenant's last one ended on a clock of positions given; the lowest tag is next, and the
+clock shows the tag that was taken last. No lock: the conductor's own.
 """
 
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from tie_core.engine.run import Run
 
 @dataclass(slots=True)
 class _Tenant:
-    given: float = 0.0  # the positions of what was taken, counted from the moment it came to wait
+    start_tag: int = 0  # of its next request
     runs: OrderedDict[str, tuple[int, int, Run]] = field(default_factory=OrderedDict)  # number, positions, run
 
 
@@ -23,7 +24,7 @@ class Waiting:
     def __init__(self) -> None:
         self._tenants: dict[str, _Tenant] = {}
         self._tenant_of: dict[str, str] = {}
-        self._now = 0.0  # what whoever was served last had been given
+        self._clock = 0  # in positions
         self._num_put = 0
 
     def __len__(self) -> int:
@@ -45,21 +46,20 @@ class Waiting:
         request = run.request
         tenant = self._tenants.setdefault(request.tenant, _Tenant())
         if not tenant.runs:
-            tenant.given = max(tenant.given, self._now)
+            tenant.start_tag = max(tenant.start_tag, self._clock)
         self._num_put += 1
         tenant.runs[run.key] = self._num_put, cost_of(request).positions, run
         self._tenant_of[run.key] = request.tenant
 
     def take(self) -> Run:
-        """The oldest run of the tenant that has been given least. There is one."""
+        """The oldest run of the tenant whose start tag is lowest. There is one."""
         name = min((_turn(tenant), name) for name, tenant in self._tenants.items() if tenant.runs)[1]
         tenant = self._tenants[name]
-        self._now = tenant.given
+        self._clock = tenant.start_tag
         key, (_, positions, run) = tenant.runs.popitem(last=False)
-        tenant.given += positions
+        tenant.start_tag += positions
         del self._tenant_of[key]
-        if not self:
-            self._tenants.clear()  # everybody has what they asked for: they are even
+        self._forget_idle()
         return run
 
     def remove(self, key: str) -> None:
@@ -67,27 +67,32 @@ class Waiting:
         name = self._tenant_of.pop(key, None)
         if name is not None:
             del self._tenants[name].runs[key]
-        if not self:
-            self._tenants.clear()
+            self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        """Who has nothing waiting and nothing ahead of the others would start where everybody new starts."""
+        idle = [name for name, each in self._tenants.items() if not each.runs and each.start_tag <= self._clock]
+        for name in idle:
+            del self._tenants[name]
 
     def place(self, key: str) -> int:
         """How many are taken up to this one, itself included, if nobody else comes."""
-        given = {name: tenant.given for name, tenant in self._tenants.items()}
+        tags = {name: tenant.start_tag for name, tenant in self._tenants.items()}
         lines = {name: list(tenant.runs.items()) for name, tenant in self._tenants.items() if tenant.runs}
         taken = dict.fromkeys(lines, 0)
         for place in range(1, len(self) + 1):
             turns = (
-                (given[name], line[taken[name]][1][0], name) for name, line in lines.items() if taken[name] < len(line)
+                (tags[name], line[taken[name]][1][0], name) for name, line in lines.items() if taken[name] < len(line)
             )
             name = min(turns)[2]
             found, (_, positions, _) = lines[name][taken[name]]
             if found == key:
                 return place
-            given[name] += positions
+            tags[name] += positions
             taken[name] += 1
         raise KeyError(key)
 
 
-def _turn(tenant: _Tenant) -> tuple[float, int]:
+def _turn(tenant: _Tenant) -> tuple[int, int]:
     number, _, _ = next(iter(tenant.runs.values()))
-    return tenant.given, number
+    return tenant.start_tag, number

@@ -45,8 +45,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "tenants are served in the order of arrival",
         "tie_core/engine/waiting.py",
-        "    return tenant.given, number",
-        "    return 0.0, number",
+        "    return tenant.start_tag, number",
+        "    return 0, number",
         ("tests/engine/test_waiting.py",),
     ),
     Mutant(
@@ -69,5 +69,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "    return others if request.options.cross_model else min(1, others)",
         "    return 0",
         ("tests/test_cost.py",),
+    ),
+    Mutant(
+        "brackets that close are not told from those that open",
+        "service/encoding.py",
+        "            depth -= 1\n",
+        "",
+        ("tests/service/test_errors.py::test_complexity_is_told_by_brackets_outside_of_text"),
+    ),
+    Mutant(
+        "what a tenant was given is forgotten as soon as it has nothing waiting",
+        "tie_core/engine/waiting.py",
+        "if not each.runs and each.start_tag <= self._clock]",
+        "if not each.runs]",
+        ("tests/engine/test_waiting.py",),
+    ),
+    Mutant(
+        "the reserve is for whoever comes",
+        "service/admission.py",
+        "if held[holder.name] >= share:",
+        "if held[holder.name] >= 100:",
+        ("tests/reliability/test_overload.py::test_keys_that_flood_leave_places_for_others",),
     ),
 )

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import itertools
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from service.gate import PROBES
 from service.keys import Keys, add_key
 from service.log import make_logger
 from service.settings import AuthSettings, LimitSettings, ServerSettings, SettingsError
+from tests.reliability.processes import serving_process
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, Served, serving, wait_until
 
@@ -302,6 +304,30 @@ def test_a_hangup_reads_the_keys_again(keyed: tuple[Served, str]) -> None:
 
     assert served.client.get("/v1/models", headers=bearer(key)).status_code == 200
     wait_until(lambda: any(line["event"] == "keys reloaded" for line in served.lines))
+
+
+def test_a_process_that_is_hung_up_reads_the_keys_and_serves_on(tmp_path: Path) -> None:
+    """The file looks unchanged, as after a quick edit, so that nothing but the signal makes it be read."""
+    file, other = tmp_path / "keys.toml", tmp_path / "other.toml"
+    old, new = add_key(file, "mine"), add_key(other, "mine")
+    before = file.stat()
+    settings = fake_settings(auth=AuthSettings(keys_file=file))
+    with serving_process(settings, FakeLoader, tmp_path / "log") as process:
+
+        def status(key: str) -> int:
+            return httpx.get(f"{process.url}/v1/models", headers=bearer(key), trust_env=False).status_code
+
+        file.write_text(other.read_text(encoding="utf-8"), encoding="utf-8")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        time.sleep(keys_module.LOOK_SECONDS * 1.2)
+        assert (status(old), status(new)) == (200, 401)
+
+        assert process.process.pid is not None
+        os.kill(process.process.pid, signal.SIGHUP)
+        wait_until(lambda: (status(old), status(new)) == (401, 200))
+        assert process.exit_status(0) is None
+        assert "keys reloaded" in process.log()
+        assert not [key for key in (old, new) if key in process.log()]
 
 
 @pytest.mark.parametrize("text", ["", "x", "[[keys]]\nname = 'a'", "[[keys]]\nname='a'\nsha256='zz'\n"])

@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 import tie_core
 from service import cli, client
 from service.cli import app, main
+from service.keys import KeyEntry, KeysFile
+from service.settings import AuthSettings
 from tests.service import story
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
@@ -50,6 +53,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(cli, "_load", load)
     return kept
+
+
+def read_entries(file: Path) -> list[KeyEntry]:
+    return KeysFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8"))).keys
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -197,6 +204,56 @@ def test_serve_announces_the_real_port_and_returns_the_servers_status(
 
     assert run_main(monkeypatch, "serve", "--port", "0") == 3
     assert "http://127.0.0.1:4242" in capsys.readouterr().out
+
+
+def test_a_new_key_is_printed_once_and_lets_its_owner_in(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+
+    made = invoke("keys", "new", "alice", "--file", str(file))
+
+    key = made.stdout.strip()
+    assert made.exit_code == 0
+    assert key.startswith("tie-")
+    assert key not in file.read_text(encoding="utf-8")
+    with serving(fake_settings(auth=AuthSettings(keys_file=file)), FakeLoader()) as served:
+        given = {"authorization": f"Bearer {key}"}
+        assert served.client.get("/v1/models", headers=given).status_code == 200
+        assert served.client.get("/v1/models").status_code == 401
+
+
+def test_a_new_key_goes_to_the_file_of_the_configuration(tmp_path: Path) -> None:
+    config, file = tmp_path / "tie.toml", tmp_path / "keys.toml"
+    config.write_text(f"[auth]\nkeys_file = '{file}'", encoding="utf-8")
+
+    names = [invoke("keys", "new", name, "--config", str(config)).exit_code for name in ("alice", "bob")]
+
+    assert names == [0, 0]
+    assert [each.name for each in read_entries(file)] == ["alice", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["alice"], "--file"),
+        (["taken", "--file", "keys.toml"], "already"),
+        (["two words", "--file", "keys.toml"], "letters"),
+        (["alice", "--file", "nowhere/keys.toml"], "cannot be written"),
+    ],
+)
+def test_a_key_that_cannot_be_made_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    invoke("keys", "new", "taken", "--file", "keys.toml")
+
+    assert run_main(monkeypatch, "keys", "new", *arguments) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert named in said.err
 
 
 # A server on the other side

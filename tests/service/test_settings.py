@@ -151,6 +151,28 @@ def test_a_public_host_needs_the_flag() -> None:
     assert load_settings(host="0.0.0.0", allow_public=True).server.host == "0.0.0.0"
 
 
+def test_a_public_host_needs_no_flag_where_there_are_keys(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "[server]\nhost = '0.0.0.0'\n[auth]\nkeys_file = 'keys.toml'"))
+
+    assert (settings.server.host, settings.server.allow_public) == ("0.0.0.0", False)
+    assert settings.auth.keys_file == Path("keys.toml")
+
+
+def test_who_may_ask_is_read_from_the_file(tmp_path: Path) -> None:
+    text = "[server]\nallowed_hosts = ['Tie.Example', '[::1]']\n[auth]\nkeys_file = 'k.toml'\nopen_metrics = true"
+
+    settings = load_settings(write(tmp_path, text))
+
+    assert settings.auth.open_metrics
+    assert settings.server.allowed_hosts == ["tie.example", "[::1]"]
+    assert not load_settings().auth.open_metrics
+
+
+@pytest.mark.parametrize("host", ["a b", "http://x", "x:80", "", "*.example"])
+def test_an_allowed_host_is_a_name_without_port(tmp_path: Path, host: str) -> None:
+    assert "server.allowed_hosts.0" in message(write(tmp_path, f"[server]\nallowed_hosts = ['{host}']"))
+
+
 def test_settings_do_not_change() -> None:
     settings = Settings()
 

@@ -90,6 +90,19 @@ def beside_an_innocent(served: Served) -> Iterator[Innocent]:
         innocent.stop()
 
 
+def beside_good_requests(served: Served, count: int) -> Innocent:
+    """What an innocent client has of the server beside one that asks for nothing odd: whose fault a wait is."""
+    with beside_an_innocent(served) as innocent:
+        for _ in range(count):
+            assert served.post({"prompt": CANARY, "reasoning_length": 2, "answer": {"length": 2}}).status_code == 200
+    return innocent
+
+
+def most_seconds(usual: Innocent) -> float:
+    """Which p99 is no harm: 0.1 s, or what comes of the machine being busy with others."""
+    return max(0.1, 3 * usual.p99)
+
+
 class Growth:
     """Megabytes of this process since the last `start`, in which client and server live together."""
 

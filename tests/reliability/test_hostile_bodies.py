@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from service.settings import LimitSettings
-from tests.reliability.hostile import CANARY, Growth, Innocent, beside_an_innocent, check_error
+from tests.reliability.hostile import (
+    CANARY,
+    Growth,
+    Innocent,
+    beside_an_innocent,
+    beside_good_requests,
+    check_error,
+    most_seconds,
+)
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving
 
@@ -137,9 +145,10 @@ def attack(served: Served, seeds: range) -> Counter[int]:
 
 @pytest.mark.slow
 def test_changed_bodies_do_no_harm(numbers: Callable[[int, int], int], figure: Callable[[str], None]) -> None:
-    num_sent, growth = numbers(400, 10_000), Growth()
+    num_sent, growth = numbers(150, 10_000), Growth()
     with serving(fake_settings(limits=LimitSettings(max_prompt_chars=5_000)), FakeLoader()) as served:
-        attack(served, range(numbers(200, 1_000)))  # what is allocated once is no growth
+        attack(served, range(numbers(100, 1_000)))  # what is allocated once is no growth
+        usual = beside_good_requests(served, numbers(50, 500))
         growth.start()
         with beside_an_innocent(served) as innocent:
             statuses = attack(served, range(100_000, 100_000 + num_sent))
@@ -148,11 +157,12 @@ def test_changed_bodies_do_no_harm(numbers: Callable[[int, int], int], figure: C
         figure(
             f"hostile bodies: {num_sent} over {len(posts(served))} routes, answers by status"
             f" {dict(sorted(statuses.items()))}, {megabytes:+.1f} MB, others' p99 {innocent.p99 * 1000:.0f} ms"
+            f" (beside good ones {usual.p99 * 1000:.0f} ms)"
         )
         assert all(status < 500 for status in statuses)
         assert statuses[400] > num_sent / 3
         assert megabytes < 5
-        assert innocent.p99 < 0.1
+        assert innocent.p99 < most_seconds(usual)
         assert "zanzibar" not in served.log.getvalue()
         assert "zanzibar" not in served.client.get("/metrics").text
         assert not [line for line in served.lines if line["event"] == "exception"]
@@ -176,7 +186,7 @@ def test_a_megabyte_of_brackets_holds_nobody_up(
 ) -> None:
     """`/livez` takes no longer beside them than beside a megabyte of harmless text, but for what the machine does."""
     harmless = json.dumps({"prompt": "x" * 1_000_000}).encode()
-    rounds = numbers(3, 30)
+    rounds = numbers(2, 30)
     with serving(fake_settings(), FakeLoader()) as served:
 
         def attacked(bodies: list[bytes]) -> Innocent:
@@ -192,4 +202,4 @@ def test_a_megabyte_of_brackets_holds_nobody_up(
     figure(
         f"JSON of a megabyte: others' p99 {beside.p99 * 1000:.0f} ms, beside harmless text {plain.p99 * 1000:.0f} ms"
     )
-    assert beside.p99 < max(0.1, 3 * plain.p99)
+    assert beside.p99 < most_seconds(plain)

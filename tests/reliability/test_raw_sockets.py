@@ -9,7 +9,15 @@ from collections.abc import Callable
 import pytest
 
 from service.settings import LimitSettings
-from tests.reliability.hostile import CANARY, Growth, beside_an_innocent, check_answers, send
+from tests.reliability.hostile import (
+    CANARY,
+    Growth,
+    beside_an_innocent,
+    beside_good_requests,
+    check_answers,
+    most_seconds,
+    send,
+)
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 
@@ -170,6 +178,7 @@ def test_raw_requests_do_no_harm(numbers: Callable[[int, int], int], figure: Cal
     num_sent, growth = numbers(190, 2_000), Growth()
     with serving(fake_settings(limits=LIMITS), FakeLoader()) as served:
         asyncio.run(attack(served, range(len(CASES) * numbers(10, 20))))  # what is allocated once is no growth
+        usual = beside_good_requests(served, numbers(50, 500))
         growth.start()
         with beside_an_innocent(served) as innocent:
             answers = asyncio.run(attack(served, range(1_000, 1_000 + num_sent)))
@@ -181,11 +190,12 @@ def test_raw_requests_do_no_harm(numbers: Callable[[int, int], int], figure: Cal
         figure(
             f"raw sockets: {num_sent} requests, answers by status {dict(sorted(statuses.items()))},"
             f" {silent.total()} cut without one, {megabytes:+.1f} MB, others' p99 {innocent.p99 * 1000:.0f} ms"
+            f" (beside good ones {usual.p99 * 1000:.0f} ms)"
         )
         assert served.post({"prompt": PROMPT}).status_code == 200
         assert {200, 400, 408, 413, 431} <= set(statuses)
         assert megabytes < 5
-        assert innocent.p99 < 0.1
+        assert innocent.p99 < most_seconds(usual)
         assert CANARY not in served.log.getvalue()
         assert not [line for line in served.lines if line["event"] == "exception"]
         assert len(served.service.runs) == 0

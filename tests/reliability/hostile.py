@@ -136,5 +136,6 @@ async def send(url: httpx.URL, parts: list[bytes], pause: float = 0.0, patience:
                 received += part
     except (ConnectionError, TimeoutError):
         pass
-    writer.close()
+    writer.transport.abort()  # nobody wants what is not sent yet
+    await asyncio.sleep(0)  # in which it is closed
     return received

@@ -1,13 +1,18 @@
 """Stop strings and token limits cut the text; what is told before the end always begins what is told last."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from tests.members import zoo
 from tests.vocabularies import load
 from tie_core import zoo as the_zoo
+from tie_core.canvas import Layout, blank_canvas
 from tie_core.ending import MAX_STOP_CHARS, Ending, Parts, make_ending
 from tie_core.ensemble import Ensemble
 from tie_core.errors import OptionsError
+from tie_core.told import finish_reason_of
 from tie_core.zoo.task import VALIDATION_SEED, make_items
 
 VOCABULARY = load("zoo-dream")
@@ -107,3 +112,15 @@ def test_a_cut_answer_says_so_and_counts_what_was_told() -> None:
     assert completed.finish_reason == "length"
     assert completed.usage.completion_tokens == 8
     assert ITEM.reasoning.startswith(completed.text)
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(None, "stop"), (30, "stop"), (2, "stop"), (1, "length")])
+def test_a_limit_ends_the_text_only_where_it_leaves_some_out(limit: int | None, reason: str) -> None:
+    vocabulary = load("zoo-llada")
+    eos = vocabulary.eos_id
+    blank = blank_canvas((), (), Layout(24, 0, 8, 8, vocabulary.mask_id, eos))
+    ids = (*vocabulary.encode("12"), *[eos] * 23, *vocabulary.encode("7"), *[eos] * 7)
+    canvas = blank.with_generated(ids, 0)
+    member: Any = SimpleNamespace(vocabulary=vocabulary)
+
+    assert finish_reason_of(member, canvas, Ending((), limit), is_stopped=False) == reason

@@ -1,6 +1,7 @@
 """Lost members in the loop itself, by scripts: who is there, who leads, what is left at the end."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from tests.scripted import VOCABULARY, Drive, Oracle, _run
 from tests.test_tie import BLANK, options, steady, wavering
 from tie_core.errors import LossReason, MemberError, NoMemberLeftError, OutOfMemoryError
 from tie_core.lost import Lost
-from tie_core.tie import Decode, Probe, Round, tie
+from tie_core.scoring import ChangeCount, History, Scope, Score
+from tie_core.selection import Leader, Ledger, choose_leader, lowest_tcc
+from tie_core.tie import Decode, Probe, Round, _lead, tie
 
 Rule = Callable[[int, Decode | Probe], LossReason | None]
 NOBODY: Rule = lambda number, work: None  # noqa: E731
@@ -145,7 +148,7 @@ def test_nobody_left_is_an_error_and_the_only_members_is_its_own() -> None:
     program = tie([VOCABULARY], [BLANK], options())
     program.send(None)
     with pytest.raises(MemberError) as raised:
-        program.send((Lost.by(error),))
+        program.send((Lost.of(error),))
     assert raised.value is error
 
     with pytest.raises(NoMemberLeftError):
@@ -160,4 +163,44 @@ def test_a_canvas_that_no_member_has_memory_for_says_so() -> None:
     program.send(None)
 
     with pytest.raises(OutOfMemoryError):
-        program.send((Lost.by(error), Lost.by(error)))
+        program.send((Lost.of(error), Lost.of(error)))
+
+
+def test_what_fails_the_same_on_every_member_is_not_to_be_tried_again() -> None:
+    errors = [MemberError.not_finite("a"), MemberError.wrong_shape("b")]
+    program = tie([VOCABULARY] * 2, [BLANK] * 2, options())
+    program.send(None)
+
+    with pytest.raises(MemberError) as raised:
+        program.send(tuple(Lost.of(error) for error in errors))
+    assert raised.value is errors[0]
+
+
+def test_whoever_was_absent_is_not_the_more_stable_for_it() -> None:
+    whole = run([steady(3), wavering(4)], NOBODY)
+    lost = run([steady(3), wavering(4)], lambda number, work: "died" if (number, work.member) == (1, 1) else None)
+
+    assert whole.end.final.member == lost.end.final.member == 0
+
+
+def test_candidates_are_compared_over_the_rounds_that_all_of_them_attended() -> None:
+    ledger = Ledger()
+    changed = ChangeCount(Fraction(1), has_evidence=True)
+    little = ChangeCount(Fraction(3, 4), has_evidence=True)
+    scope = Scope(range(0), frozenset())
+    ledger.add({0: History(scope, changed)}, 0)
+    ledger.add({0: History(scope, little), 1: History(scope, changed)}, 0)
+    ledger.add({0: History(scope), 1: History(scope)})
+
+    candidates = ledger.candidates()
+
+    assert [run.tcc.value for run in candidates] == [Fraction(3, 4), 1]
+    assert lowest_tcc(candidates, None).member == 0
+
+
+def test_without_the_leader_whoever_keeps_most_of_its_text_leads_and_it_is_told() -> None:
+    scores = {member: Score(value, 0.0, 0.5, 0.5) for member, value in ((0, 0.0), (1, -1.0))}
+
+    won = _lead(choose_leader, scores, [b"a", b"abc", b"abcdef"], 2, b"abcdef")
+
+    assert won == Leader(1, "leader_lost")

@@ -56,6 +56,11 @@ class Ending:
         begun = next((start for start in tail if self._may_stop_at(text, start)), len(text))
         return text[: begun if found is None else min(found, begun)]
 
+    def drops_some_of(self, tokens: Sequence[tuple[int, ...]], vocabulary: Vocabulary) -> bool:
+        """Whether the limit leaves tokens with text out."""
+        num_with_text = sum(bool(vocabulary.token_bytes(token)) for ids in tokens for token in ids)
+        return self.max_tokens is not None and num_with_text > self.max_tokens
+
     def _limited(self, tokens: Sequence[tuple[int, ...]], vocabulary: Vocabulary) -> list[tuple[int, ...]]:
         if self.max_tokens is None:
             return list(tokens)

@@ -211,7 +211,7 @@ def _run_in_turn(
             try:
                 step = job.accept(_read(request.members[job.work.member], job.query))
             except MemberError as error:
-                results[index] = Lost.by(error)
+                results[index] = Lost.of(error)
                 continue
             if step is not None and isinstance(job, Denoising) and request.wants_steps:
                 yield narrator.step(job.work.member, step)

@@ -20,13 +20,16 @@ OfMember = TypeVar("OfMember", bound=_OfMember)
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No result. `error` is the member's own, where it failed at the request's row and not as a whole."""
+    """No result. `error` is the member's own, where it failed at the request's row and not as a whole. `is_suspect` if
+    the request was in the forward in which the whole worker was lost, and not merely waiting for one.
+    """
 
     reason: LossReason
     error: MemberError | None = field(default=None, repr=False, compare=False)
+    is_suspect: bool = field(default=False, compare=False)
 
     @classmethod
-    def by(cls, error: MemberError) -> "Lost":
+    def of(cls, error: MemberError) -> "Lost":
         return cls(error.reason, error)
 
 
@@ -62,7 +65,6 @@ class Attendance:
             raise self._own_error() or NoMemberLeftError.of(num_left, self._num_members, self._min_models)
 
     def _own_error(self) -> TieError | None:
-        """The only member's; or, of several, that no device holds this canvas, since trying it again is no use."""
-        is_the_requests = self._num_members == 1 or all(loss.reason == "out_of_memory" for loss in self.lost.values())
-        is_all = len(self.lost) == self._num_members
-        return next(iter(self.lost.values())).error if is_the_requests and is_all else None
+        """The first member's, if every member failed at this request's own row: trying it again is no use."""
+        errors = [lost.error for lost in self.lost.values() if lost.error is not None]
+        return errors[0] if len(errors) == self._num_members else None

@@ -12,7 +12,6 @@ from tie_core.canvas import Canvas, Commit
 from tie_core.denoising import Step
 from tie_core.events import (
     Answer,
-    AnswerProbe,
     CanvasInfo,
     Completed,
     Created,
@@ -35,7 +34,7 @@ from tie_core.request import Request
 from tie_core.scoring import History
 from tie_core.settled import SettledText
 from tie_core.tie import Outcome, Round
-from tie_core.told import before_first_mask, finish_reason_of, text_of, told_tokens, usage_of
+from tie_core.told import answer_probe_of, before_first_mask, finish_reason_of, text_of, told_tokens, usage_of
 from tie_core.trajectory import Trajectory
 
 
@@ -121,7 +120,7 @@ class Narrator:
                 for commit in commits
             ),
             masked_left=canvas.masked_left,
-            answer_probe=self._answer_probe(member, canvas, history),
+            answer_probe=answer_probe_of(self._request.members[member], canvas, history),
         )
 
     def round(self, ended: Round) -> Iterator[Event]:
@@ -152,7 +151,7 @@ class Narrator:
             ),
             nfe=self._nfe(),
             masked_left=leading.end.masked_left,
-            answer_probe=self._answer_probe(leader, leading.end, leading.history),
+            answer_probe=answer_probe_of(self._request.members[leader], leading.end, leading.history),
             settled=self._settled.advance(ended.canvases),
             lost=self._note_lost(ended.number, ended.lost),
         )
@@ -174,10 +173,16 @@ class Narrator:
         canvases = {run.member: canvas for run, canvas in zip(outcome.candidates, outcome.canvases, strict=True)}
         yield self._ended(final, canvases, scores, outcome.rule)
 
-    def cut_off(self) -> Completed:
-        """The deadline came first: what the last leader had committed, up to its first mask. Nothing is chosen."""
+    def cut_off(self, answered: Trajectory | None) -> Completed:
+        """The deadline came first: the answer of a member that had completed, or else what the last leader had
+        committed, up to its first mask. Nothing is chosen.
+        """
         rule, scores = self._request.options.selection, dict.fromkeys(self._names)
-        ended = self._ended(self._leader, dict(enumerate(self._canvases)), scores, rule)
+        canvases = dict(enumerate(self._canvases))
+        if answered is not None:
+            self._count((answered,), (0,) * len(self._names))
+            self._leader, canvases[answered.member] = answered.member, answered.end
+        ended = self._ended(self._leader, canvases, scores, rule)
         return replace(ended, finish_reason="deadline", tie=replace(ended.tie, partial=True))
 
     def _ended(
@@ -190,7 +195,7 @@ class Narrator:
             text=parts.text,
             reasoning=parts.reasoning,
             answer=(parts.answer if canvas.layout.answer else parts.reasoning).strip(),
-            finish_reason=finish_reason_of(member, canvas, ending.max_tokens, is_stopped),
+            finish_reason=finish_reason_of(member, canvas, ending, is_stopped),
             usage=usage_of(canvas, ending.max_tokens),
             tie=self._tie_info(final, canvases, scores, rule),
             timings=self._timings(),
@@ -286,20 +291,6 @@ class Narrator:
         if masked < len(region):
             text = text_of(self._request.members[member], canvas, region)
             yield Answer(text, round(1 - masked / len(region), 6))
-
-    def _answer_probe(self, member: int, canvas: Canvas, history: History) -> AnswerProbe:
-        """What is committed of the answer, and the last guesses at its masks."""
-        guesses = history.last.token_at() if history.last else {}
-        vocabulary, mask_id = self._request.members[member].vocabulary, canvas.layout.mask_id
-        tokens = [
-            guesses.get(position, mask_id) if canvas.is_masked(position) else canvas.generated[position]
-            for position in canvas.layout.scored_region
-        ]
-        return AnswerProbe(
-            text=vocabulary.decode(vocabulary.until_end(tokens)),
-            tcc=float(history.changes.value),
-            top1=round(history.top1, 6),
-        )
 
 
 def _milliseconds(seconds: float) -> float:

@@ -3,6 +3,7 @@
 Knows scores and counts only.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +11,15 @@ from typing import Literal
 from tie_core.options import SelectionName
 from tie_core.scoring import NOTHING_COUNTED, ChangeCount, History, Score
 
-TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress"]
+TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress", "leader_lost"]
 
 
 @dataclass(frozen=True, slots=True)
 class Leader:
     """Who won a round, and what decided if it was not the score alone.
 
-    `progress`: a better trajectory would have taken back text that was already handed over.
+    `progress`: a better trajectory would have taken back text that was already handed over. `leader_lost`: the last
+    leader was lost and nobody else goes on from all of its text, so some of that is taken back.
     """
 
     member: int
@@ -76,23 +78,31 @@ class Candidate:
     wins: int
 
 
-@dataclass(slots=True)
 class Ledger:
-    """What one member did over the whole run, history by history: pairs across a relay are never counted."""
+    """What the members did over the whole run, round by round: pairs across a relay are never counted."""
 
-    member: int
-    tcc: ChangeCount = NOTHING_COUNTED
-    top1: float = 0.0
-    wins: int = 0
+    def __init__(self) -> None:
+        self._rounds: list[dict[int, tuple[ChangeCount, float]]] = []  # by member: its changes and top-1
+        self._wins = Counter[int]()
 
-    def add(self, history: History, *, has_led: bool = False) -> None:
-        self.tcc += history.changes
-        self.top1 = history.top1 if history.changes.has_evidence else self.top1
-        self.wins += has_led
+    def add(self, histories: Mapping[int, History], leader: int | None = None) -> None:
+        """A round: the histories of the members that were there, and who led."""
+        self._rounds.append({member: (history.changes, history.top1) for member, history in histories.items()})
+        if leader is not None:
+            self._wins[leader] += 1
 
-    @property
-    def candidate(self) -> Candidate:
-        return Candidate(self.member, self.tcc, self.top1, self.wins)
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Those that were there to the last, compared over the rounds in which all of them were: whoever was lost to
+        one would else have had less time to change its mind.
+        """
+        members = list(self._rounds[-1])
+        shared = [attended for attended in self._rounds if attended.keys() >= set(members)]
+        return tuple(self._candidate(member, [attended[member] for attended in shared]) for member in members)
+
+    def _candidate(self, member: int, rounds: Sequence[tuple[ChangeCount, float]]) -> Candidate:
+        tcc = sum((changes for changes, _ in rounds), NOTHING_COUNTED)
+        top1 = next((top1 for changes, top1 in reversed(rounds) if changes.has_evidence), 0.0)
+        return Candidate(member, tcc, top1, self._wins[member])
 
 
 def lowest_tcc(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:

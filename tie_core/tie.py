@@ -6,7 +6,7 @@ generator cancels the request.
 """
 
 from collections import Counter
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -112,7 +112,7 @@ def tie(
         NoMemberLeftError, MemberError: fewer members than `min_models` were left in a round.
     """
     scopes = [_scope(vocabulary, canvas, options) for vocabulary, canvas in zip(vocabularies, canvases, strict=True)]
-    ledger = [Ledger(member) for member in range(len(canvases))]
+    ledger = Ledger()
     to_boundary = _rounds_end_at_blocks(vocabularies, options)
     canvases = tuple(canvases)
     first_predictions: tuple[Prediction | None, ...] = (None,) * len(canvases)
@@ -130,34 +130,26 @@ def tie(
         attendance = Attendance(len(canvases), options.min_models)
         decoded = yield from attendance.ask(work)
         trajectories = commit_early(tuple(run for _, run in decoded), vocabularies, options)  # ours, off by default
+        # Section 4.2: one score per trajectory; the most reliable one leads.
+        trajectories, views, readings = yield from _read(canvases, trajectories, vocabularies, options, attendance)
         if _any_is_answered(trajectories):
             break
-        # Section 4.2: one score per trajectory; the most reliable one leads. Who is lost in it was not there.
-        views = Views(_ends(canvases, trajectories), vocabularies)
-        readings = yield from _read(views, trajectories, options, attendance)
-        if len(left := attendance.left(trajectories)) < len(trajectories):
-            trajectories = commit_early(left, vocabularies, options)
-            if _any_is_answered(trajectories):
-                break
         scores = {run.member: _assess(run, views, readings, scopes, options) for run in trajectories}
         prefixes = views.prefixes()
-        can_lead = _who_can_lead(prefixes, scores, leader, handed_over)
-        won = choose([scores.get(member) for member in range(len(canvases))], can_lead, leader)
+        won = _lead(choose, scores, prefixes, leader, handed_over)
         # Section 4.3: the leader's canvas becomes everybody's; histories start anew.
         canvases, relayed = views.relay(won.member)
         switched, leader, handed_over = leader not in (None, won.member), won.member, prefixes[won.member]
         first_predictions = tuple(readings.get(Probe(member, canvas)) for member, canvas in enumerate(canvases))
-        for run in trajectories:
-            ledger[run.member].add(run.history, has_led=run.member == leader)
+        ledger.add({run.member: run.history for run in trajectories}, leader)
         num_forwards = _score_forwards(readings, first_predictions)
         all_scores = tuple(scores.values())
         yield Round(number, trajectories, all_scores, won, switched, relayed, canvases, num_forwards, attendance.lost)
 
     # Section 4.4: a completed member ends the relays; the others finish alone, and one of M candidates is chosen.
     last = yield from _finish(trajectories, attendance)
-    for run in last:
-        ledger[run.member].add(run.history)
-    candidates = tuple(ledger[run.member].candidate for run in last)
+    ledger.add({run.member: run.history for run in last})
+    candidates = ledger.candidates()
     rule = rule_among(candidates, options.selection, best_model)
     final = SELECTIONS[rule](candidates, best_model)
     return Outcome(final, rule, candidates, tuple(run.end for run in last), last, attendance.lost)
@@ -191,29 +183,52 @@ def _ends(canvases: Sequence[Canvas], trajectories: Iterable[Trajectory]) -> lis
     return list(ends.values())
 
 
-def _who_can_lead(
-    prefixes: Sequence[bytes], left: Container[int], last_leader: int | None, handed_over: bytes
-) -> list[bool]:
-    """Who goes on from what was handed over. Without the last leader perhaps nobody does: then whoever is left."""
-    is_left = [member in left for member in range(len(prefixes))]
-    can_lead = [
-        is_left[member] and (member == last_leader or extends(prefix, handed_over))
-        for member, prefix in enumerate(prefixes)
-    ]
-    return can_lead if any(can_lead) else is_left
+def _lead(
+    choose: ChooseLeader,
+    scores: Mapping[int, Score],
+    prefixes: Sequence[bytes],
+    last_leader: int | None,
+    handed_over: bytes,
+) -> Leader:
+    """The best of those that go on from what was handed over. If the last leader is lost perhaps nobody does, where
+    the relay had no room for all of it: then the best of those that keep most of it.
+    """
+    going_on = {
+        member for member in scores if member == last_leader or extends(prefixes[member], handed_over)
+    }  # fmt: skip
+    kept = {member: _num_shared(prefixes[member], handed_over) for member in scores}
+    can_lead = going_on or {member for member, length in kept.items() if length == max(kept.values())}
+    members = range(len(prefixes))
+    won = choose([scores.get(member) for member in members], [member in can_lead for member in members], last_leader)
+    return won if going_on else Leader(won.member, "leader_lost")
+
+
+def _num_shared(one: bytes, other: bytes) -> int:
+    return next(
+        (index for index, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1),
+        min(len(one), len(other)),
+    )
 
 
 def _read(
-    views: Views, trajectories: Sequence[Trajectory], options: TieOptions, attendance: Attendance
-) -> Generator[tuple[Probe, ...], Any, dict[Probe, Prediction]]:
-    """The readings that the score asks for, each canvas once: M x M with cross-model scoring, M without. Those of the
-    members left, by the members left.
+    canvases: Sequence[Canvas],
+    trajectories: tuple[Trajectory, ...],
+    vocabularies: Sequence[Vocabulary],
+    options: TieOptions,
+    attendance: Attendance,
+) -> Generator[tuple[Probe, ...], Any, tuple[tuple[Trajectory, ...], Views, dict[Probe, Prediction]]]:
+    """The trajectories as each member sees them, and the readings that the score asks for, each canvas once: M x M with
+    cross-model scoring, M without. A member that is lost in them was not there: all that comes back is as without it.
     """
-    if options.score not in READINGS:
-        return {}
-    probes = _probes_of_all(views, trajectories, options)
-    read = dict((yield from attendance.ask(probes)))
-    return {probe: read[probe] for probe in _probes_of_all(views, attendance.left(trajectories), options)}
+    views = Views(_ends(canvases, trajectories), vocabularies)
+    if options.score not in READINGS or _any_is_answered(trajectories):
+        return trajectories, views, {}
+    read = dict((yield from attendance.ask(_probes_of_all(views, trajectories, options))))
+    left = attendance.left(trajectories)
+    if len(left) < len(trajectories):
+        left = commit_early(left, vocabularies, options)
+        views = Views(_ends(canvases, left), vocabularies)
+    return left, views, {probe: read[probe] for probe in _probes_of_all(views, left, options)}
 
 
 def _probes_of_all(views: Views, trajectories: Sequence[Trajectory], options: TieOptions) -> tuple[Probe, ...]:

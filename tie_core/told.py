@@ -1,8 +1,10 @@
 """What a canvas comes to for who reads it: its text, why it ended, and the tokens it took."""
 
 from tie_core.canvas import Canvas
-from tie_core.events import FinishReason, Usage
+from tie_core.ending import Ending
+from tie_core.events import AnswerProbe, FinishReason, Usage
 from tie_core.member import Member
+from tie_core.scoring import History
 
 
 def text_of(member: Member, canvas: Canvas, region: range) -> str:
@@ -23,10 +25,26 @@ def before_first_mask(canvas: Canvas, region: range) -> range:
     return range(region.start, next(iter(canvas.masked(region)), region.stop))
 
 
-def finish_reason_of(member: Member, canvas: Canvas, max_tokens: int | None, is_stopped: bool) -> FinishReason:
+def answer_probe_of(member: Member, canvas: Canvas, history: History) -> AnswerProbe:
+    """What is committed of the answer, and the last guesses at its masks."""
+    guesses = history.last.token_at() if history.last else {}
+    tokens = [
+        guesses.get(position, canvas.layout.mask_id) if canvas.is_masked(position) else canvas.generated[position]
+        for position in canvas.layout.scored_region
+    ]
+    return AnswerProbe(
+        text=member.vocabulary.decode(member.vocabulary.until_end(tokens)),
+        tcc=float(history.changes.value),
+        top1=round(history.top1, 6),
+    )
+
+
+def finish_reason_of(member: Member, canvas: Canvas, ending: Ending, is_stopped: bool) -> FinishReason:
     """`stop` if a stop string or the member itself ended the text, or an early commit did; else `length`."""
-    if is_stopped or max_tokens is not None:
-        return "stop" if is_stopped else "length"
+    if is_stopped:
+        return "stop"
+    if ending.drops_some_of(told_tokens(member, canvas), member.vocabulary):
+        return "length"
     ended = not canvas.is_complete or any(
         canvas.generated[position] in member.vocabulary.end_ids for position in canvas.layout.scored_region
     )

@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from tests.members import tiny
 from tests.reliability.faulty import MARK, Fault, Faulty, Killed, faulty
 from tie_core.engine.observer import Observer
+from tie_core.engine.reading import MOST_FAILED
 from tie_core.engine.supervision import LONGEST_DELAY, MOST_ABANDONED, Post, delay_after
 from tie_core.engine.warm_up import Allowance
 from tie_core.ensemble import Ensemble
@@ -226,3 +228,48 @@ def test_a_retired_worker_is_let_go_once_its_thread_has_ended(posted: Posted) ->
     assert not posted.post._abandoned
     assert kept.num_positions == 0
     assert not posted.post.has_living_threads
+
+
+def test_a_model_that_fails_for_everybody_is_started_anew_and_left_alone_for_longer(posted: Posted) -> None:
+    posted.fault.arm("exception", ANY)
+
+    for number in range(3 * MOST_FAILED):
+        posted.submit(f"fails {number}")
+        posted.watch_until(number + 1)
+        posted.post.watch(time.monotonic())
+
+    assert set(posted.reasons[:MOST_FAILED]) == {"exception"}
+    assert posted.reasons[-1] == "down"
+    assert posted.post.is_down
+    assert posted.observer.num == 1
+
+
+def test_one_request_that_fails_time_after_time_costs_nobody_the_worker(posted: Posted) -> None:
+    posted.fault.arm("exception", ANY)
+
+    for number in range(2 * MOST_FAILED):
+        posted.submit("fails")
+        posted.watch_until(number + 1)
+    posted.post.watch(time.monotonic())
+
+    assert not posted.post.is_down
+    assert posted.observer.num == 0
+
+
+def test_a_retired_worker_does_not_go_on_row_by_row(posted: Posted, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, num_forwards = posted.post._worker, []
+    assert worker is not None
+
+    def raise_late(self: Member, pack: Any) -> Any:
+        num_forwards.append(1)
+        worker.retire("stalled")
+        raise RuntimeError("the lanes are closed")
+
+    monkeypatch.setattr(Faulty, "read", raise_late)
+    with worker._changed:  # both in one batch
+        posted.submit("one")
+        posted.submit("two")
+    worker._thread.join(10)
+
+    assert len(num_forwards) == 1
+    assert posted.reasons == ["stalled", "stalled"]

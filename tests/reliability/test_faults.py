@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from tests.members import tiny
 from tests.reliability.faulty import KINDS, MARK, OF_A_WORKER, REASONS, Fault, FaultKind, faulty
-from tests.running import DEADLINE, run_together, running_engine
+from tests.running import DEADLINE, Listening, run_together, running_engine
+from tie_core.engine.deadlines import Deadline
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer
 from tie_core.ensemble import Ensemble, run_plainly
@@ -193,3 +195,37 @@ def test_a_conductor_that_dies_leaves_nobody_waiting(monkeypatch: pytest.MonkeyP
 
         assert isinstance(ends[0], Failed)
         assert run.engine.heartbeats()["conductor"] == float("inf")
+
+
+def test_a_request_that_ends_a_members_thread_each_time_is_not_handed_to_it_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with scene(STALL_SECONDS) as run:
+        monkeypatch.setattr(Fault, "disarm", lambda fault: None)
+        run.faults[0].arm("death", ANY)
+
+        (end,) = run.ask(body(f"What is 3 {MARK} 4?", interval=2))
+        num_hits = run.faults[0].num_hits
+        monkeypatch.undo()
+        run.faults[0].disarm()
+        run.recovers()
+
+    assert isinstance(end, Completed)
+    assert num_hits <= 2
+    assert {loss.model for loss in end.tie.lost} == {NAMES[0]}
+    assert len(end.tie.lost) > 2
+
+
+def test_a_partial_answer_is_that_of_a_member_that_had_finished() -> None:
+    target = body(f"What is 3 {MARK} 4?", interval=TOTAL)
+    with scene(DEADLINE) as run:
+        run.faults[1].arm("stall", TOTAL - 4)
+        told = Listening()
+        run.engine.submit(run.ensemble.request(**target), told, Deadline(5.0, "partial"))
+        end = told.wait()[-1]
+        run.faults[1].disarm()
+
+    alone = CLEAN.answer(**{**target, "models": [NAMES[0]]})
+    assert isinstance(end, Completed)
+    assert (end.text, end.finish_reason, end.tie.final_model) == (alone.text, "deadline", NAMES[0])
+    assert end.timings.decode_ms > 0

@@ -351,7 +351,7 @@ def test_a_failure_on_a_stream_is_its_last_message(served: Served, client: opena
     *_, last = chunks_of(served, CHAT, messages=[{"role": "user", "content": POISON}])
 
     error = json.loads(last)["error"]
-    assert (error["code"], set(error)) == ("no_member_left", {"message", "type", "param", "code"})
+    assert (error["code"], set(error)) == ("member_failed", {"message", "type", "param", "code"})
     with pytest.raises(openai.APIError, match=re.escape(error["message"])):
         list(chat(client, messages=[{"role": "user", "content": POISON}], stream=True))
 
@@ -360,7 +360,7 @@ def test_a_failure_without_a_stream_is_a_server_error(client: openai.OpenAI) -> 
     with pytest.raises(openai.InternalServerError) as failed:
         chat(client, messages=[{"role": "user", "content": POISON}])
 
-    assert failed.value.code == "no_member_left"
+    assert failed.value.code == "member_failed"
 
 
 def test_the_clients_own_retry_waits_as_told_and_succeeds(figure: Callable[[str], None]) -> None:

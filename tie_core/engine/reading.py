@@ -3,9 +3,11 @@
 So only a canvas that does not fit alone, or that makes the model fail, goes without.
 """
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import torch
 
@@ -17,6 +19,9 @@ from tie_core.errors import MemberError, OutOfMemoryError
 from tie_core.member import Member
 from tie_core.prediction import Columns
 
+MOST_FAILED: Final = 8
+"""So many forwards one after the other that fail for all their rows: the model is started anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -26,14 +31,45 @@ class Told:
     errors: dict[int, MemberError]
 
 
-class Reader:
-    """Reads batches by one member, and shrinks the budget where memory runs out."""
+class Record:
+    """What became of a worker's forwards; to be asked from any thread.
 
-    def __init__(self, member: Member, budget: Budget, observer: Observer) -> None:
+    One in which every row fails may be the row's fault; time after time, with several requests, it is the model's.
+    """
+
+    def __init__(self) -> None:
+        self.num_sound = 0
+        self._num_failed = 0  # since the last sound one
+        self._failed_with: set[str] = set()  # requests in those
+
+    def note(self, batch: Batch, errors: Mapping[int, MemberError]) -> None:
+        if len(errors) < len(batch.rows):
+            self.num_sound += 1
+            self._num_failed, self._failed_with = 0, set()
+        elif not any(isinstance(error, OutOfMemoryError) for error in errors.values()):
+            self._num_failed += 1
+            self._failed_with |= {row.request_id for row in batch.rows}
+
+    @property
+    def is_failing(self) -> bool:
+        return self._num_failed >= MOST_FAILED and len(self._failed_with) > 1
+
+
+class RetiredError(Exception):
+    """Nobody waits for what is read any more."""
+
+
+class Reader:
+    """Reads batches by one member, and shrinks the budget where memory runs out. Stops once its worker `is_retired`."""
+
+    def __init__(
+        self, member: Member, budget: Budget, observer: Observer, is_retired: Callable[[], bool] = lambda: False
+    ) -> None:
         self._member = member
         self._budget = budget
         self._observer = observer
         self._device = torch.device(member.model.device)
+        self._is_retired = is_retired
 
     def read(self, batch: Batch) -> Told:
         errors: dict[int, MemberError] = {}
@@ -47,6 +83,8 @@ class Reader:
 
     def _read(self, batch: Batch, first: int, last: int, errors: dict[int, MemberError]) -> Columns:
         """The rows from `first` to before `last`."""
+        if self._is_retired():
+            raise RetiredError
         watched = batch.watched(first, last)
         num_positions = int(batch.num_read[first:last].sum())
         raised: MemberError | None = None

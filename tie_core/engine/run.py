@@ -4,6 +4,7 @@ Owned by the conductor's thread alone. Whatever goes wrong in it ends this reque
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,11 +17,16 @@ from tie_core.engine.observer import Observer
 from tie_core.engine.supervision import Post
 from tie_core.errors import DeadlineError, InternalError, TieError
 from tie_core.events import Completed, Event, Failed
+from tie_core.lost import Lost
 from tie_core.narrator import Narrator
 from tie_core.request import Request
 from tie_core.tie import Decode, Outcome, Probe, Round
+from tie_core.trajectory import Trajectory
 
 Listener = Callable[[Event], None]
+MOST_SUSPICIONS: Final = 2
+"""A request that was there so many times when a member's worker hung or died is not handed to that member again: it
+would take it from everybody."""
 TOO_LATE: Final = "no answer by the deadline: allow more time, or take what there is by then (on_deadline: partial)"
 
 
@@ -53,6 +59,8 @@ class Run:
         self._program = request.program()
         self._work: Sequence[Decode | Probe] = ()
         self._results: dict[int, Any] = {}
+        self._answered: Trajectory | None = None  # the first member's that completed, which ends the relays
+        self._suspicions: dict[int, list[Lost]] = defaultdict(list)  # by member
         self._ready_at: dict[int, float] = {}  # when each member's part of the round was ready
         self._round_started = time.monotonic()
 
@@ -86,7 +94,15 @@ class Run:
 
     def _end_partially(self) -> None:
         self._stop()
-        self._end(self._narrator.cut_off(), None)
+        self._narrator.stopwatch.lap(self._phase)
+        self._end(self._narrator.cut_off(self._answered), None)
+
+    @property
+    def _phase(self) -> str:
+        """What is waited for."""
+        if not self._work:
+            return "queue"
+        return "decode" if isinstance(self._work[0], Decode) else "score"
 
     def _stop(self) -> None:
         self._program.close()
@@ -109,10 +125,13 @@ class Run:
 
     def _collect(self, done: WorkDone) -> None:
         self._results[done.index] = done.result
+        if isinstance(done.result, Trajectory) and done.result.end.is_answered and self._answered is None:
+            self._answered = done.result
         self._ready_at[done.index] = time.monotonic()
         if len(self._results) == len(self._work):
+            self._note_suspicions()
             self._tell_waits()
-            self._narrator.stopwatch.lap("decode" if isinstance(self._work[0], Decode) else "score")
+            self._narrator.stopwatch.lap(self._phase)
             self._resume(tuple(self._results[index] for index in range(len(self._work))))
 
     def _resume(self, reply: tuple[Any, ...] | None) -> None:
@@ -131,7 +150,21 @@ class Run:
     def _hand_out(self, work: Sequence[Decode | Probe]) -> None:
         self._work, self._results, self._ready_at = work, {}, {}
         for index, item in enumerate(work):
-            self._posts[item.member].submit(self._keyed, index, item)
+            suspicions = self._suspicions[item.member]
+            if len(suspicions) < MOST_SUSPICIONS:
+                self._posts[item.member].submit(self._keyed, index, item)
+            else:
+                self._posts[item.member].refuse(self._keyed, index, Lost(suspicions[-1].reason))
+
+    def _note_suspicions(self) -> None:
+        """One for each member whose worker hung or died with this request in its forward."""
+        suspect = {
+            self._work[index].member: result
+            for index, result in self._results.items()
+            if isinstance(result, Lost) and result.is_suspect
+        }
+        for member, lost in suspect.items():
+            self._suspicions[member].append(lost)
 
     def _tell_waits(self) -> None:
         last = max(self._ready_at.values())

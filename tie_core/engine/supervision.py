@@ -20,7 +20,7 @@ from tie_core.request import Request
 from tie_core.tie import Decode, Probe
 
 STEADY_TICKS: Final = 8
-"""A worker that has made so many has shown that its model works: the next one starts without delay."""
+"""A worker that has made so many sound ones has shown that its model works: the next one starts without delay."""
 LONGEST_DELAY: Final = 30.0
 MOST_ABANDONED: Final = 4
 """So many threads may hang at once: as many as that, and no other is started until one of them wakes up."""
@@ -80,9 +80,13 @@ class Post:
     def submit(self, request: Request, index: int, work: Decode | Probe) -> None:
         """Hand out one job; nobody is asked who is not here."""
         if self._worker is None:
-            self._deliver(WorkDone(request.id, index, Lost("down")))
+            self.refuse(request, index, Lost("down"))
         else:
             self._worker.submit(request, index, work)
+
+    def refuse(self, request: Request, index: int, lost: Lost) -> None:
+        """Answer one job without having it done."""
+        self._deliver(WorkDone(request.id, index, lost))
 
     def cancel(self, request_id: str) -> None:
         if self._worker is not None:
@@ -113,7 +117,7 @@ class Post:
         self._worker = None
         worker.retire(reason)
         self._abandoned.append(worker)
-        self._num_failures = 1 if worker.num_ticks >= STEADY_TICKS else self._num_failures + 1
+        self._num_failures = 1 if worker.record.num_sound >= STEADY_TICKS else self._num_failures + 1
         self._restart_at = now + delay_after(self._num_failures)
 
     def _let_go(self) -> None:

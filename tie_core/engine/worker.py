@@ -20,7 +20,7 @@ from tie_core.engine.budget import Budget, load_of
 from tie_core.engine.delivery import StepDone, WorkDone, ended
 from tie_core.engine.devices import own_stream
 from tie_core.engine.observer import Observer, Tick
-from tie_core.engine.reading import Reader
+from tie_core.engine.reading import Reader, Record
 from tie_core.engine.row_state import Ints, state_of
 from tie_core.engine.warm_up import Allowance, WarmUp, warm_up
 from tie_core.errors import InternalError, LossReason, MemberError, OutOfMemoryError
@@ -51,7 +51,7 @@ class Worker:
     ) -> None:
         self.member = member
         self.last_beat = time.monotonic()
-        self.num_ticks = 0
+        self.record = Record()
         self._device = torch.device(member.model.device)
         self._pool = member.model.key_values
         self._most_kept = warmed.max_kept_positions if warmed else 0  # positions in it
@@ -89,10 +89,12 @@ class Worker:
         return self._warmed.done() and self._warmed.exception() is None
 
     def trouble(self, now: float, stall_seconds: float) -> LossReason | None:
-        """What is wrong with the thread, if anything is. A retired one is nobody's trouble."""
+        """What is wrong with the thread or its model, if anything is."""
         since = self._busy_since
         if since is not None and now - since > max(stall_seconds, PATIENCE * self._expected_seconds):
             return "stalled"
+        if self.record.is_failing:
+            return "down"
         return None if self.is_alive else "died"
 
     @property
@@ -102,8 +104,9 @@ class Worker:
     def retire(self, reason: LossReason) -> None:
         """Lose all rows, and from now on whatever the thread still does: it may wake up at any time."""
         with self._changed:
-            lost = [*self._running, *self._backlog.take_all()]
-            for row in lost:
+            for row in self._running:
+                self._deliver_at_once(ended(row, Lost(reason, is_suspect=reason != "down")))
+            for row in self._backlog.take_all():
                 self._deliver_at_once(ended(row, Lost(reason)))
             self._running, self._batch = [], None
             self._is_retired = self._is_closed = True
@@ -120,7 +123,7 @@ class Worker:
         try:
             row = self._begin(request, index, work)
         except Exception as error:  # a bug in one row's data must not end the others
-            self._deliver(WorkDone(request.id, index, self._lost_by(error)))
+            self._deliver(WorkDone(request.id, index, self._as_lost(error)))
             return
         if row is not None:
             with self._changed:
@@ -184,7 +187,7 @@ class Worker:
         return self._known
 
     def _serve(self, budget: Budget) -> None:
-        reader = Reader(self.member, budget, self._observer)
+        reader = Reader(self.member, budget, self._observer, lambda: self._is_retired)
         while self._wait_for_rows():
             self._busy_since = time.monotonic()
             try:
@@ -192,7 +195,7 @@ class Worker:
                     self._tick(reader, budget)
             except Exception as error:  # a bug: it must not end the worker
                 if not self._is_retired:
-                    self._lose_all(self._lost_by(error))
+                    self._end_all(self._as_lost(error))
             finally:
                 self._busy_since = None
 
@@ -246,7 +249,7 @@ class Worker:
         num_positions = sum(row.load.num_positions for row in self._running)
         reader.note_out_of_memory(num_positions)
         if len(self._running) == 1:
-            self._lose_all(Lost.by(OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions)))
+            self._end_all(Lost.of(OutOfMemoryError.of_canvas(self.member.name, self._device, num_positions)))
 
     def _tick(self, reader: Reader, budget: Budget) -> None:
         """One step of every row, by one forward. What goes wrong in one row is lost to that row's request alone."""
@@ -257,8 +260,8 @@ class Worker:
         num_read = batch.num_read
         told = reader.read(batch)
         batch.step(told.columns)
+        self.record.note(batch, told.errors)
         self._settle(batch, told.errors)
-        self.num_ticks += 1
         if self._is_retired:
             return
         with suppress(Exception):  # whoever measures may fail; the model's thread may not
@@ -271,7 +274,7 @@ class Worker:
         for number in (is_finished | batch.is_told).nonzero()[0].tolist():
             if number not in errors:
                 told += self._catch_up(batch, number, is_finished=bool(is_finished[number]))
-        told += [ended(batch.rows[number], Lost.by(error)) for number, error in errors.items()]
+        told += [ended(batch.rows[number], Lost.of(error)) for number, error in errors.items()]
         gone = {(done.request_id, done.index) for done in told if isinstance(done, WorkDone)}
         with self._changed:  # at once: a worker that retires meanwhile has either told of a row or still has it
             if gone and not self._is_retired:
@@ -288,16 +291,16 @@ class Worker:
             if is_finished:
                 yield ended(row, row.job.result)
         except Exception as error:  # a bug in one row's data must not end the others
-            yield ended(row, self._lost_by(error))
+            yield ended(row, self._as_lost(error))
 
-    def _lost_by(self, error: Exception) -> Lost:
+    def _as_lost(self, error: Exception) -> Lost:
         if isinstance(error, MemberError):
-            return Lost.by(error)
+            return Lost.of(error)
         with suppress(Exception):
             self._observer.on_bug(error)
-        return Lost.by(MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}"))
+        return Lost.of(MemberError(f"model {self.member.name} failed in a step: {type(error).__name__}"))
 
-    def _lose_all(self, lost: Lost) -> None:
+    def _end_all(self, lost: Lost) -> None:
         with self._changed:
             rows, self._running, self._batch = self._running, [], None
             for row in rows:

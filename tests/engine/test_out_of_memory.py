@@ -133,7 +133,7 @@ def test_windows_that_nothing_has_room_for_are_read_whole() -> None:
     member = tiny("llada-tiny")
     ensemble = Ensemble("tiny", [member])
     with running_engine([member]) as engine:
-        engine._workers[member.name]._most_kept = 150  # two canvases
+        engine._posts[member.name]._worker._most_kept = 150  # two canvases
         told = run_together(engine, [ensemble.request(**request) for request in requests])
     ends = [events[-1] for events in told]
 

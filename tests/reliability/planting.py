@@ -92,13 +92,15 @@ def kept_files(root: Path) -> Iterable[str]:
 
 
 def run_tests(tree: Path, tests: Sequence[str], seconds: float = LONGEST_TRIAL) -> Trial:
-    """pytest in a process of its own, which imports nothing but the tree and the installed packages."""
+    """pytest in a process of its own, which imports nothing but the tree and the installed packages; of plugins, which
+    take longer than most tests, only those that these tests are written for.
+    """
     report = tree / "trial.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout"]
     process = subprocess.Popen(
         [*command, "-o", "junit_family=legacy", f"--junitxml={report}", *tests],
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": str(tree), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -59,9 +59,8 @@ def test_a_bug_that_has_lost_its_place_is_told() -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A product of one line; its tests need no plugin, and start sooner without."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def tree(tmp_path: Path) -> Path:
+    """A product of one line."""
     (tmp_path / "product.py").write_text(PRODUCT)
     (tmp_path / "test_product.py").write_text(TESTS)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from structlog.typing import FilteringBoundLogger
 
@@ -80,7 +81,8 @@ def _add_middleware(app: FastAPI, service: Service, log: FilteringBoundLogger) -
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     lifecycle = app.state.service.lifecycle
-    app.openapi()  # kept by FastAPI: made when somebody asks, it would hold the event loop
+    await run_in_threadpool(app.openapi)  # kept by FastAPI: made when somebody asks, it would hold the event loop, and
+    # so would anyio's back end, which the first thread or stream imports
     lifecycle.start()
     yield
     lifecycle.hurry()

@@ -1,6 +1,7 @@
 """Probes, metrics, versions: what an operator asks."""
 
 import platform
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -41,6 +42,12 @@ def metrics(service: ServiceOf) -> Response:
 
 @router.get("/version")
 async def versions() -> dict[str, str]:
+    return _versions()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Looked up once: it reads files."""
     return {
         "version": tie_core.__version__,
         "python": platform.python_version(),

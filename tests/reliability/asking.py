@@ -13,6 +13,8 @@ import httpx
 from service.bench.workload import WORDS
 
 GENERATE: Final = "/v1/tie/generate"
+CHAT: Final = "/v1/chat/completions"
+COMPLETIONS: Final = "/v1/completions"
 ACCEPT: Final = {"json": "application/json", "sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 TERMINAL: Final = ("tie.completed", "tie.error")
 FLEETING: Final = frozenset({"id", "created", "t_ms", "timings", "queue_ms", "queue_position", "seq", "skipped"})
@@ -31,12 +33,27 @@ class Reply:
     was_cut: bool = False
 
     @property
-    def events(self) -> list[dict[str, Any]]:
-        """The whole events of a stream, in order."""
+    def messages(self) -> list[dict[str, Any]]:
+        """The whole messages of a stream, in order: events, or OpenAI's chunks."""
         lines = self.text.splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
         data = [line.removeprefix("data: ") for line in whole if line.startswith(("data: {", "{"))]
         return [json.loads(line) for line in data]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The whole events of a stream, in order; of OpenAI's, those that its chunks carry."""
+        messages = self.messages
+        carried = [
+            each.get("tie", {"type": "tie.error", **each}) for each in messages if {"tie", "error"} & each.keys()
+        ]
+        return messages if "type" in (messages or [{}])[0] else carried
+
+    @property
+    def deltas(self) -> list[str]:
+        """The texts of OpenAI's chunks: in a row they are the answer, or each is the whole text of its moment."""
+        choices = [each["choices"][0] for each in self.messages if "choices" in each]
+        return [each.get("delta", each).get("content") or each.get("text") or "" for each in choices]
 
     @property
     def has_ended(self) -> bool:
@@ -110,6 +127,15 @@ def mixed_body(chance: random.Random, key: str, *, longest: int = 40) -> tuple[d
     if transport != "json":
         body["events"] = chance.choice(["round", "step", "snapshot"])
     return body, transport
+
+
+def as_openai(body: Mapping[str, Any], transport: str, *, is_diffusing: bool) -> tuple[dict[str, Any], str]:
+    """The same request for one of OpenAI's routes, and its transport: those know no lines of JSON."""
+    transport = "json" if transport == "json" else "sse"
+    asked = {name: value for name, value in body.items() if name != "models"}
+    (model,) = body.get("models", ["tie"])
+    asked |= {"path": CHAT if "messages" in body else COMPLETIONS, "model": model, "stream": transport == "sse"}
+    return asked | ({"diffusing": True} if is_diffusing and transport == "sse" else {}), transport
 
 
 def open_client(url: str, num_connections: int = 100) -> httpx.AsyncClient:

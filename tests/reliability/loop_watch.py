@@ -4,13 +4,16 @@ Wall time says what a client feels; this says whose fault it is, whatever else t
 """
 
 import asyncio
+import gc
 import json
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 NUM_WORST: Final = 5
+ANSWERING: Final = "RequestResponseCycle.run_asgi"  # uvicorn's, of any route
 LOADED: Final = "Lifecycle._on_loaded"  # the last turn of a start; only then is there a promise
 
 
@@ -37,16 +40,29 @@ class LoopWatch:
         self._num_turns = 0
         self._seconds = 0.0
         self._worst: list[tuple[float, str]] = []
+        self._searched = 0.0  # for garbage, in this turn
+        self._search_began = 0.0
+        gc.callbacks.append(self._on_search)
         run = asyncio.Handle._run
 
         def timed(handle: Any) -> None:
+            self._searched = 0.0
             started, name = time.thread_time(), _name(handle)
             run(handle)
-            self._note(time.thread_time() - started, name)
+            seconds = time.thread_time() - started
+            self._note(seconds, f"{name}, {self._searched * 1000:.1f} ms of it for garbage" if self._searched else name)
             if name == LOADED:
                 self._num_turns, self._seconds, self._worst = 0, 0.0, []
 
         asyncio.Handle._run = timed  # type: ignore[method-assign]
+
+    def _on_search(self, phase: str, _: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if phase == "start":
+            self._search_began = time.thread_time()
+        else:
+            self._searched += time.thread_time() - self._search_began
 
     def _note(self, seconds: float, name: str) -> None:
         self._num_turns += 1
@@ -66,5 +82,9 @@ def read_loop_times(path: Path) -> LoopTimes:
 def _name(handle: Any) -> str:
     task = getattr(handle._callback, "__self__", None)
     if isinstance(task, asyncio.Task):
-        return str(getattr(task.get_coro(), "__qualname__", "a task"))
+        coroutine: Any = task.get_coro()
+        name = str(getattr(coroutine, "__qualname__", "a task"))
+        if name == ANSWERING and coroutine.cr_frame is not None:
+            return f"{name} of {coroutine.cr_frame.f_locals['self'].scope['path']}"
+        return name
     return str(getattr(handle._callback, "__qualname__", "a callback"))

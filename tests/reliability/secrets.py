@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.reliability.asking import Reply, mixed_body
+from tests.reliability.asking import Reply, as_openai, mixed_body
 
 WINDOW: Final = 11
 """So many digits of a key in a row give it away: members may doubt a digit, and a canvas may hold a part of it."""
 CUT_SHARE: Final = 0.25
+OPENAI_SHARE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ def errands(num: int, seed: int, *, longest: int) -> list[Errand]:
     made = []
     for key in keys:
         body, transport = mixed_body(chance, key, longest=longest)
+        if chance.random() < OPENAI_SHARE:
+            body, transport = as_openai(body, transport, is_diffusing=chance.random() < 0.5)
         cut_after = chance.uniform(0, 1.0) if chance.random() < CUT_SHARE else None
         made.append(Errand(key, body, transport, cut_after))
     return made
@@ -51,7 +54,7 @@ def windows(text: str) -> Iterator[str]:
 def shown(reply: Reply) -> list[str]:
     """Every run of digits that a client got to see, those included that events tell token by token."""
     if reply.is_streamed:
-        return runs(joined([texts(event) for event in reply.events]))
+        return runs([*joined(texts(event) for event in reply.events), *reply.deltas, "".join(reply.deltas)])
     return runs([reply.text])
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from service.bench.workload import mixed_prompts
 from service.settings import LimitSettings, Settings
-from tests.reliability.asking import ACCEPT, Reply, ask, lasting, open_client
+from tests.reliability.asking import ACCEPT, Reply, as_openai, ask, lasting, open_client
 from tests.reliability.members import FAULTS, faulty_zoo
 from tests.reliability.processes import Serving, serving_process
 from tie_core.zoo.task import VALIDATION_SEED, make_items
@@ -88,6 +88,8 @@ def catalogue() -> list[Asked]:
         transport = sorted(ACCEPT)[index % 3]
         if transport != "json":
             body["events"] = chance.choice(["round", "step", "snapshot"])
+        if index % 6 == 5:
+            body, transport = as_openai(body, transport, is_diffusing=index % 12 == 5)
         made.append((body, transport))
     return made
 

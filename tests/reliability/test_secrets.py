@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from tests.reliability.asking import Reply, ask, lasting, open_client
+from tests.reliability.asking import CHAT, COMPLETIONS, Reply, ask, lasting, open_client
 from tests.reliability.members import echoing, zoo
 from tests.reliability.probing import probing
 from tests.reliability.processes import Serving, serving_process
@@ -43,6 +43,13 @@ def essence(reply: Reply) -> object:
     return lasting(reply.result), rounds
 
 
+def spells_its_answer(reply: Reply) -> bool:
+    """The texts of OpenAI's chunks come to the answer, in a row or as the text of the last moment."""
+    if not (deltas := reply.deltas):
+        return True
+    return reply.text.endswith("data: [DONE]\n\n") and reply.result["text"] in ("".join(deltas), deltas[-1])
+
+
 def public(serving: Serving) -> str:
     """What an operator sees: all that the process wrote, and every page."""
     with httpx.Client(base_url=serving.url, trust_env=False, timeout=30) as client:
@@ -54,7 +61,7 @@ def public(serving: Serving) -> str:
 def test_no_secret_leaves_its_request(
     tmp_path: Path, numbers: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    chosen = errands(numbers(150, 2_000), seed=4, longest=numbers(40, 300))
+    chosen = errands(numbers(100, 2_000), seed=4, longest=numbers(40, 300))
     keys = Keys(errand.key for errand in chosen)
     with serving_process(fake_settings(), echoing, tmp_path / "log") as serving:
         with probing(serving.url) as probes:
@@ -72,12 +79,14 @@ def test_no_secret_leaves_its_request(
     assert not [errand.key for errand in chosen if errand.key in told]
     answered = [reply for reply in replies if not reply.was_cut]
     assert all(reply.is_right for reply in answered)
+    assert all(spells_its_answer(reply) for reply in answered)
     assert [essence(reply) for reply in answered] == [essence(reply) for reply in alone]
     figure(
         f"secrets: {len(chosen)} requests, {len(chosen) - len(answered)} cut off, no foreign secret; {num_own} showed"
         f" their own; {len(answered)} equal to their solo runs; {probes.words}; {serving.loop_times().words}"
     )
     assert len(chosen) - len(answered) > len(chosen) / 10
+    assert {errand.body.get("path") for errand in chosen} == {None, CHAT, COMPLETIONS}
     assert num_own > 0, "the search finds nothing at all"
 
 
@@ -86,7 +95,7 @@ def test_no_secret_leaves_its_request(
 def test_on_the_zoo_nobodys_answer_depends_on_the_others(
     tmp_path: Path, numbers: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    items = make_items(VALIDATION_SEED + 1, numbers(16, 200))
+    items = make_items(VALIDATION_SEED + 1, numbers(12, 200))
     chosen = [
         Errand("", {"prompt": item.prompt} if index % 3 else {"messages": [message(item.prompt)]}, transport, cut)
         for index, (item, (transport, cut)) in enumerate(

@@ -11,7 +11,7 @@ import pytest
 from service.settings import Settings
 from tests.reliability.asking import CHAT, COMPLETIONS, Reply, ask, lasting, open_client
 from tests.reliability.members import echoing, zoo
-from tests.reliability.probing import probing
+from tests.reliability.probing import LATEST, probing
 from tests.reliability.processes import Serving, serving_process
 from tests.reliability.secrets import Errand, Keys, errands, runs, shown, texts
 from tests.service.fakes import fake_settings
@@ -81,12 +81,14 @@ def test_no_secret_leaves_its_request(
     assert all(reply.is_right for reply in answered)
     assert all(spells_its_answer(reply) for reply in answered)
     assert [essence(reply) for reply in answered] == [essence(reply) for reply in alone]
+    times = serving.loop_times()
     figure(
         f"secrets: {len(chosen)} requests, {len(chosen) - len(answered)} cut off, no foreign secret; {num_own} showed"
-        f" their own; {len(answered)} equal to their solo runs; {probes.words}; {serving.loop_times().words}"
+        f" their own; {len(answered)} equal to their solo runs; {probes.words}; {times.words}"
     )
     assert len(chosen) - len(answered) > len(chosen) / 10
     assert {errand.body.get("path") for errand in chosen} == {None, CHAT, COMPLETIONS}
+    assert times.worst[0][0] < LATEST, times.worst
     assert num_own > 0, "the search finds nothing at all"
 
 

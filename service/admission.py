@@ -14,6 +14,7 @@ from service.errors import RATE_LIMIT, ApiError, unavailable
 from service.quotas import HOLDER, Holder, Quotas
 from service.run import Run
 from service.settings import LimitSettings
+from tie_core.events import Completed
 
 
 class Admission:
@@ -32,15 +33,16 @@ class Admission:
 
     @contextmanager
     def place(self) -> Iterator[Holder]:
-        """One of the places that running, waiting and tokenising requests share, taken before any work.
+        """One of the places that running, waiting and tokenising requests share, taken before any work, and counted.
 
         Raises:
             ApiError: 503 without a free one, 429 beyond the holder's quota.
         """
         holder = HOLDER.get()
-        self._check_quota(holder, 0)
+        self._check_quota(holder)
         self._check_concurrency(holder)
         self._check_places(holder)
+        self._quotas.count(holder)
         preparing = self._quotas.num_preparing
         preparing[holder.name] += 1
         try:
@@ -50,6 +52,16 @@ class Admission:
             if not preparing[holder.name]:
                 del preparing[holder.name]
 
+    def count(self) -> None:
+        """One more request that takes no place: it joins one that has.
+
+        Raises:
+            ApiError: 429 beyond the holder's quota.
+        """
+        holder = HOLDER.get()
+        self._check_quota(holder)
+        self._quotas.count(holder)
+
     def reserve(self, holder: Holder, positions: int) -> None:
         """Let a request of this cost in; it is submitted right after.
 
@@ -57,19 +69,25 @@ class Admission:
             ApiError: 400 where it is too large in itself, 429 beyond the holder's quota, 503 behind a full backlog.
         """
         self._check_size(holder, positions)
-        self._check_quota(holder, positions)
+        if not self._quotas.fits(holder, positions):
+            raise self._used_up(holder, positions)
         self._check_backlog(positions)
         self._quotas.spend(holder, positions)
 
     def note_end(self, run: Run) -> None:
-        """`run` is not among the live ones any more."""
-        self._drain_rate.note_end(time.monotonic(), run.positions)
+        """`run` is not among the live ones any more. One that was cut short says nothing of the rate: it did less."""
+        end = run.record.end
+        if isinstance(end, Completed) and not end.tie.partial:
+            self._drain_rate.note_end(time.monotonic(), run.positions)
         if not self._live:
             self._drain_rate.note_idle()
 
     def unavailable(self, reason: str, message: str) -> ApiError:
         """503, to come back when what is admitted now has ended at the measured rate."""
-        return unavailable(reason, message, self._seconds_for(sum(run.positions for run in self._live.values())))
+        return unavailable(reason, message, self._seconds_for(self._positions()))
+
+    def _positions(self) -> int:
+        return sum(run.positions for run in self._live.values())
 
     def _seconds_for(self, positions: int) -> int:
         return self._drain_rate.retry_after(time.monotonic(), positions)
@@ -88,19 +106,26 @@ class Admission:
         num_taken = len(self._live) + self.num_preparing
         num_free = self._limits.max_running + self._limits.max_waiting - num_taken
         if num_free <= 0:
-            raise self.unavailable("queue_full", f"all {num_taken} places are taken: try again later")
+            raise self._full(f"all {num_taken} places are taken: try again later")
         num_reserved = ceil(self._limits.max_waiting * self._limits.waiting_reserve)
         if not holder.name or num_free > num_reserved:
             return
         held = Counter(run.request.tenant for run in self._live.values()) + self._quotas.num_preparing
         share = max(1, num_reserved // len({*held, holder.name}))
         if held[holder.name] >= share:
-            message = f"the last {num_free} places are for keys that hold fewer than {share}: try again later"
-            raise self.unavailable("queue_full", message)
+            raise self._full(f"the last {num_free} places are for keys that hold fewer than {share}: try again later")
 
-    def _check_quota(self, holder: Holder, positions: int) -> None:
-        if seconds := self._quotas.wait(holder, positions):
-            raise _beyond_quota("this key has used up what it may in a minute: try again later", seconds)
+    def _full(self, message: str) -> ApiError:
+        """503, to come back when one run of the usual kind has ended."""
+        return unavailable("queue_full", message, self._seconds_for(self._positions() // max(1, len(self._live))))
+
+    def _check_quota(self, holder: Holder) -> None:
+        if self._quotas.wait(holder):
+            raise self._used_up(holder, 0)
+
+    def _used_up(self, holder: Holder, positions: int) -> ApiError:
+        message = "this key has used up what it may in a minute: try again later"
+        return _beyond_quota(message, self._quotas.wait(holder, positions))
 
     def _check_size(self, holder: Holder, positions: int) -> None:
         bounds = (self._limits.max_request_positions, holder.quota.positions_per_minute)

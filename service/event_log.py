@@ -123,6 +123,11 @@ class EventLog:
         return sum(ENTRY_BYTES + len(entry.body or b"") + len(entry.snapshot or b"") for entry in self._entries)
 
     @property
+    def last_bytes(self) -> int:
+        """Of the last event of a sealed log."""
+        return len(self._entries[-1].body or b"") if self._entries else 0
+
+    @property
     def is_over(self) -> bool:
         return bool(self._entries) and self._entries[-1].is_last
 

@@ -30,14 +30,14 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            self._admit(scope)
+            await self._admit(scope)
         except ApiError as error:
             scope["state"]["error"] = error
             await error.response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> None:
         """Raises:
         ApiError: 503 beyond the bound on connections, 421 under another name, 401 without a key.
         """
@@ -49,7 +49,7 @@ class Gate:
         headers = Headers(scope=scope)
         self._check_host(headers)
         if self._keys is not None and not (self._auth.open_metrics and scope["path"] == METRICS):
-            holder = self._holder(headers, self._keys)
+            holder = await self._holder(headers, self._keys)
             HOLDER.set(holder)
             scope["state"]["key_id"] = scope["state"]["log"]["key"] = holder.name
 
@@ -66,13 +66,13 @@ class Gate:
             raise ApiError(421, "host_not_allowed", message)
 
     @staticmethod
-    def _holder(headers: Headers, keys: Keys) -> Holder:
+    async def _holder(headers: Headers, keys: Keys) -> Holder:
         given = headers.getlist("authorization")
         if not given:
             message = "this server asks for an API key: send it as `Authorization: Bearer KEY`"
             raise ApiError(401, "missing_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
         is_bearer = len(given) == 1 and given[0][: len(SCHEME)].lower() == SCHEME
-        holder = keys.find(given[0][len(SCHEME) :].strip()) if is_bearer else None
+        holder = await keys.find(given[0][len(SCHEME) :].strip()) if is_bearer else None
         if holder is None:
             message = "this is not an API key of this server: `tie keys new NAME` makes one"
             raise ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)

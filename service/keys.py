@@ -3,11 +3,14 @@
 Keys are 256 random bits, so a plain SHA-256 is enough: there is nothing to guess that a slow hash would slow down.
 """
 
-import hmac
+import asyncio
+import errno
 import os
+import re
 import secrets
 import time
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +25,7 @@ from service.settings import Count, Name, Section, SettingsError
 LOOK_SECONDS: Final = 1.0  # between two looks at the file
 PREFIX: Final = "tie-"
 MAX_BYTES: Final = 1_000_000
+DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 
 
 class KeyEntry(Section):
@@ -40,91 +44,125 @@ class KeyEntry(Section):
 
 
 class KeysFile(Section):
-    """The whole file. One without keys would lock everybody out, so it is no file of keys."""
+    """The whole file."""
 
-    keys: list[KeyEntry] = Field(min_length=1)
+    keys: list[KeyEntry] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    digest: bytes
-    holder: Holder
+class _Look:
+    """What was found at a look at the file. `error` says why it cannot be used as it is."""
+
+    stamp: tuple[int, ...]
+    holders: Mapping[bytes, Holder]
+    error: str | None = None
 
 
 class Keys:
-    """The keys of a file. The event loop's, but for `expire`, which a signal handler may call."""
+    """The keys of a file. The event loop's, but for `expire`, which a signal handler may call.
+
+    Whatever is wrong with the file, a key that does not stand in it is not valid.
+    """
 
     def __init__(self, path: Path, log: FilteringBoundLogger) -> None:
         """Raises:
-        SettingsError: a file that cannot be used.
+        SettingsError: a file that cannot be used, or has no key: it would lock everybody out.
         """
         self._path = path
         self._log = log
-        self._stamp = _stamp(path)
-        self._keys = read_keys(path)
+        self._stamp: tuple[int, ...] | None = _stamp(path)
+        self._holders: Mapping[bytes, Holder] = read_keys(path)
+        if not self._holders:
+            raise SettingsError(f"the keys file {path} has no key: `tie keys new NAME` makes one")
         self._looked = time.monotonic()
+        self._looking = asyncio.Lock()
 
-    def find(self, key: str) -> Holder | None:
-        """Whose key it is. Compared with all of them, whichever fits: the time tells nothing."""
-        self._refresh()
-        digest, found = sha256(key.encode("utf-8", "surrogateescape")).digest(), None
-        for known in self._keys:
-            if hmac.compare_digest(known.digest, digest):
-                found = known.holder
-        return found
+    async def find(self, key: str) -> Holder | None:
+        """Whose key it is, in a time that tells nothing: what a dict compares first is a keyed hash of the hash."""
+        await self._refresh()
+        return self._holders.get(sha256(key.encode("utf-8", "surrogateescape")).digest())
 
     def expire(self) -> None:
         """Read the file again at the next request, changed or not."""
         self._stamp, self._looked = None, -LOOK_SECONDS
 
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+    async def _refresh(self) -> None:
+        """In a thread, for a large file takes long; whoever comes meanwhile waits for what it says."""
+        if self._is_fresh() and not self._looking.locked():
             return
-        self._looked = now
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+        async with self._looking:
+            if self._is_fresh():
+                return
+            self._looked = time.monotonic()
+            look = await asyncio.to_thread(self._look, self._stamp, self._holders)
+            if look is None:
+                return
+            self._stamp, self._holders = look.stamp, look.holders
+            names = [holder.name for holder in look.holders.values()]
+            if look.error is not None:
+                self._log.error(
+                    "keys not reloaded: those that still stand in the file stay", error=look.error, names=names
+                )
+            elif names:
+                self._log.info("keys reloaded", names=names)
+            else:
+                self._log.error("keys reloaded: there are none, nobody may ask")
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._looked < LOOK_SECONDS
+
+    def _look(self, stamp: tuple[int, ...] | None, known: Mapping[bytes, Holder]) -> _Look | None:
+        """In a thread. None: nothing has changed."""
+        found = _stamp(self._path)
+        if found == stamp:
+            return None
+        text = b""
         try:
-            self._keys = read_keys(self._path)
+            text = _read(self._path)
+            return _Look(found, parse_keys(self._path, text))
         except SettingsError as error:
-            self._log.error("keys not reloaded: the old ones stay", error=str(error))
-        else:
-            self._log.info("keys reloaded", names=[key.holder.name for key in self._keys])
+            standing = _digests_in(text)
+            return _Look(found, {digest: known[digest] for digest in known if digest in standing}, str(error))
 
 
-def read_keys(path: Path) -> tuple[_Key, ...]:
-    """Raises:
-    SettingsError: a file that cannot be used; says why, without what it holds.
+def read_keys(path: Path) -> dict[bytes, Holder]:
+    """By the digest of each key.
+
+    Raises:
+        SettingsError: a file that cannot be used; says why, without what it holds.
     """
+    return parse_keys(path, _read(path))
+
+
+def parse_keys(path: Path, text: bytes) -> dict[bytes, Holder]:
+    """As `read_keys`, of a text that the file has or would have."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise SettingsError(f"the keys file {path} exceeds {MAX_BYTES:,} bytes")
         entries = KeysFile.model_validate(tomllib.loads(text.decode("utf-8"))).keys
-    except OSError as error:
-        raise SettingsError(f"the keys file {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in detail["loc"])
         raise SettingsError(f"the keys file {path} is not valid at {where}: {detail['msg']}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SettingsError(f"the keys file {path} is not valid TOML") from None
     for what in ("name", "sha256"):
         if len({getattr(entry, what) for entry in entries}) < len(entries):
             raise SettingsError(f"the keys file {path} has one {what} twice")
-    return tuple(_Key(bytes.fromhex(entry.sha256), entry.holder) for entry in entries)
+    return {bytes.fromhex(entry.sha256): entry.holder for entry in entries}
 
 
 def add_key(path: Path, name: str) -> str:
     """Write a new key's hash to the end of the file, which may be new, and return the key.
 
+    Nothing is written unless the file is valid after it. It is the same file then: its owner, its mode, and whoever has
+    it mounted stay as they are.
+
     Raises:
         SettingsError: a name that is taken or no name, a file that cannot be used.
     """
-    if path.exists() and name in [known.holder.name for known in read_keys(path)]:
+    text = _read(path) if path.exists() else b""
+    if name in [holder.name for holder in parse_keys(path, text).values()]:
         raise SettingsError(f"the keys file {path} has a key {name} already: take another name, or remove that one")
     key = PREFIX + secrets.token_urlsafe(32)
     digest = sha256(key.encode()).hexdigest()
@@ -132,17 +170,51 @@ def add_key(path: Path, name: str) -> str:
         KeyEntry(name=name, sha256=digest)
     except ValidationError:
         raise SettingsError("a key's name is up to 64 letters, digits, dots, hyphens and underscores") from None
+    start = "\n" if text and not text.endswith(b"\n") else ""
+    entry = f'{start}[[keys]]\nname = "{name}"\nsha256 = "{digest}"\n\n'.encode()
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
-            file.write(f'[[keys]]\nname = "{name}"\nsha256 = "{digest}"\n\n')
+        parse_keys(path, text + entry)
+    except SettingsError:
+        raise SettingsError(
+            f"the keys file {path} cannot take a [[keys]] at its end: write its keys that way"
+        ) from None
+    try:
+        _append(path, entry)
     except OSError as error:
         raise SettingsError(f"the keys file {path} cannot be written: {error.strerror}") from None
     return key
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _append(path: Path, entry: bytes) -> None:
+    """All of it or nothing."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.write(entry) != len(entry):
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _read(path: Path) -> bytes:
+    """Raises:
+    SettingsError: a file that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"the keys file {path} cannot be read: {error.strerror}") from None
+
+
+def _digests_in(text: bytes) -> set[bytes]:
+    """Those that stand outside comments."""
+    lines = (line.partition(b"#")[0] for line in text.splitlines())
+    return {bytes.fromhex(digest.decode()) for line in lines for digest in DIGEST.findall(line)}
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Empty where there is no file."""
     try:
         found = path.stat()
     except OSError:
-        return None
+        return ()
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -153,18 +153,19 @@ REFUSED: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One OpenAI request: its body in the native form, and what its reply needs beyond that."""
+    """What the reply to an OpenAI request needs beyond the native body."""
 
     kind: Kind
     model: str
-    body: GenerateBody
     includes_usage: bool
     is_diffusing: bool
 
 
-def parse_openai(raw: bytes, kind: Kind, loaded: Loaded) -> Asked:
-    """Raises:
-    ApiError: 400, naming the first field at fault, or 404 for a model that is not here.
+def parse_openai(raw: bytes, kind: Kind, loaded: Loaded) -> tuple[GenerateBody, Asked]:
+    """The body in the native form.
+
+    Raises:
+        ApiError: 400, naming the first field at fault, or 404 for a model that is not here.
     """
     body = json_object(raw)
     _refuse_what_has_no_effect(body)
@@ -177,7 +178,8 @@ def parse_openai(raw: bytes, kind: Kind, loaded: Loaded) -> Asked:
     if isinstance(asked, ChatBody) and asked.max_completion_tokens is not None:
         native["max_tokens"] = asked.max_completion_tokens
     includes_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
-    return Asked(kind, asked.model, validated(native, _NativeBody), includes_usage, bool(asked.diffusing))
+    body = validated(native, _NativeBody)
+    return body, Asked(kind, asked.model, includes_usage, bool(asked.diffusing))
 
 
 def unknown_model(loaded: Loaded) -> ApiError:

@@ -58,15 +58,27 @@ class Quotas:
                 wait = max(wait, ceil(reset - time.time()), 1)
         return wait
 
+    def count(self, holder: Holder) -> None:
+        """One request, before any work on it and whatever becomes of it, after `wait` was 0."""
+        if (most := holder.quota.requests_per_minute) is not None:
+            self._requests.hit(_minute(most), holder.name, "requests")
+
+    def fits(self, holder: Holder, positions: int) -> bool:
+        """True where a request that was counted may read so many positions."""
+        most = holder.quota.positions_per_minute
+        return most is None or self._positions.test(_minute(most), holder.name, "positions", cost=positions)
+
     def spend(self, holder: Holder, positions: int) -> None:
-        """One request of so many positions, after `wait` was 0: what is refused is never charged."""
-        for limiter, limit, what, cost in self._bounds(holder.quota, positions):
-            limiter.hit(limit, holder.name, what, cost=cost)
+        """What a counted request may read, after `fits`: what is refused is never charged."""
+        if (most := holder.quota.positions_per_minute) is not None:
+            self._positions.hit(_minute(most), holder.name, "positions", cost=positions)
 
     def _bounds(self, quota: Quota, positions: int) -> Iterator[tuple[RateLimiter, RateLimitItem, str, int]]:
         if quota.requests_per_minute is not None:
-            limit = RateLimitItemPerSecond(quota.requests_per_minute, WINDOW_SECONDS)
-            yield self._requests, limit, "requests", 1
+            yield self._requests, _minute(quota.requests_per_minute), "requests", 1
         if quota.positions_per_minute is not None:
-            limit = RateLimitItemPerSecond(quota.positions_per_minute, WINDOW_SECONDS)
-            yield self._positions, limit, "positions", positions
+            yield self._positions, _minute(quota.positions_per_minute), "positions", positions
+
+
+def _minute(most: int) -> RateLimitItem:
+    return RateLimitItemPerSecond(most, WINDOW_SECONDS)

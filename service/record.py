@@ -3,13 +3,14 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from service.errors import api_error
 from service.event_log import EventLog
 from tie_core.errors import DeadlineError
 from tie_core.events import Completed, Failed, event_data
 
+RECORD_BYTES: Final = 2_048  # what a record takes beside texts, roughly
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
 
 
@@ -26,13 +27,15 @@ class Record:
     ensemble: str
     log: EventLog
     claim: str | None = None  # what an idempotency key became
+    stream: bool | None = None  # as the body has it
+    asked: object = None  # what the route's reply needs to know of the body
     admitted: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
     end: Completed | Failed | None = None
     is_cancelled: bool = False
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)
-    num_bytes: int = 0  # of the log, once it is sealed
+    num_bytes: int = 0  # once the log is sealed: what of this stays
 
     @property
     def state(self) -> State:
@@ -64,7 +67,7 @@ class Record:
         """The end has been told: keep what goes out, and wake who waits for the end."""
         self.ended = time.monotonic()
         self.log.seal()
-        self.num_bytes = self.log.num_bytes
+        self.num_bytes = RECORD_BYTES + self.log.num_bytes + self.log.last_bytes  # the end is there as an event too
         self.has_ended.set()
 
     def describe(self, kept_seconds: float) -> dict[str, Any]:

@@ -32,19 +32,20 @@ from tie_core.request import Request
 
 NUM_TOKENISERS: Final = 2
 CANCEL_SECONDS: Final = 5.0  # in which the engine's thread is sure to have heard of it
-Parse = Callable[[Loaded], GenerateBody]
-"""A route's body as the native one, made in a tokenising thread. Raises ApiError."""
+Parse = Callable[[Loaded], tuple[GenerateBody, object]]
+"""A route's body as the native one, and what its reply needs beyond that; in a tokenising thread. Raises ApiError."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A valid request, how its answer travels, and what becomes of it when nobody waits or time is over."""
+    """A valid request, what it says of its answer, and what becomes of it when nobody waits or time is over."""
 
     request: Request
-    transport: Transport
+    stream: bool | None
     goes_on: bool
     deadline: Deadline | None
+    asked: object
 
 
 class Runs:
@@ -120,7 +121,7 @@ class Runs:
         if once is None:
             return await self._admit_anew(parse, accept, request_id, endpoint, owner, None)
         if (claim := self._standing_claim(once)) is not None:
-            return await self._join(claim, parse, accept)
+            return await self._join(claim, accept)
         self._claims.put(once)
         try:
             caller = await self._admit_anew(parse, accept, request_id, endpoint, owner, once.key)
@@ -161,29 +162,28 @@ class Runs:
                 return None
         return claim
 
-    async def _join(self, claim: Claim, parse: Parse, accept: str) -> Caller:
+    async def _join(self, claim: Claim, accept: str) -> Caller:
+        """No work but the transport's, so no place is taken; a request it is all the same."""
+        with self._counted():
+            self._admission.count()
         record = await asyncio.shield(claim.record)
         run = self._live.get(record.id)
         if run is not None:
             run.join()
         leave = run.leave if run is not None else _nothing
-        try:
-            body = await self._in_thread(lambda: parse(self.check_open()))
-        except BaseException:
-            leave()
-            raise
-        return Caller(record, _transport(body, accept), leave, is_replay=True)
+        return Caller(record, _transport(record.stream, accept), leave, is_replay=True)
 
     async def _admit_anew(
         self, parse: Parse, accept: str, request_id: str, endpoint: str, owner: str | None, claim: str | None
     ) -> Caller:
         admitted = time.monotonic()
         with self._counted(), self._admission.place() as holder:
-            prepared = await self._in_thread(lambda: self._prepare(parse, accept, request_id, holder.name))
+            prepared = await self._in_thread(lambda: self._prepare(parse, request_id, holder.name))
             log = EventLog(prepared.request, self._settings.limits.max_kept_states)
             record = Record(request_id, owner, endpoint, prepared.request.ensemble, log, claim, admitted)
+            record.stream, record.asked = prepared.stream, prepared.asked
             run = self._submit(record, prepared, holder)
-        return Caller(record, prepared.transport, run.leave)
+        return Caller(record, _transport(record.stream, accept), run.leave)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """In a tokenising thread.
@@ -206,17 +206,16 @@ class Runs:
                 self._metrics.rejections.labels(error.code).inc()
             raise
 
-    def _prepare(self, parse: Parse, accept: str, request_id: str, tenant: str) -> Prepared:
+    def _prepare(self, parse: Parse, request_id: str, tenant: str) -> Prepared:
         """In a tokenising thread."""
         assert self._loaded is not None
-        body = parse(self._loaded)
+        body, told = parse(self._loaded)
         self._check_prompt(body)
         ensemble = self._loaded.ensembles.get(body.ensemble or self._settings.default_ensemble.name)
         if ensemble is None:
             known = ", ".join(self._loaded.ensembles)
             message = f"ensemble is one of {known}; a lone member is asked by its name in `models`"
             raise ApiError(404, "model_not_found", message, param="ensemble")
-        transport = _transport(body, accept)
         request = ensemble.request(
             prompt=body.prompt,
             messages=[message.model_dump() for message in body.messages] if body.messages else None,
@@ -228,7 +227,7 @@ class Runs:
             **(asked := body.options()),
         )
         check_effect(asked, request.options)
-        return Prepared(request, transport, body.on_disconnect == "continue", self._deadline(body))
+        return Prepared(request, body.stream, body.on_disconnect == "continue", self._deadline(body), told)
 
     def _deadline(self, body: GenerateBody) -> Deadline | None:
         """The request's own, or the server's where that is sooner."""
@@ -296,10 +295,10 @@ def _nothing() -> None:
     pass
 
 
-def _transport(body: GenerateBody, accept: str) -> Transport:
+def _transport(stream: bool | None, accept: str) -> Transport:
     """`stream: false` is an answer in one piece; else the Accept header decides where it names an event stream."""
-    if body.stream is False:
+    if stream is False:
         return "json"
     if "application/x-ndjson" in accept:
         return "ndjson"
-    return "sse" if "text/event-stream" in accept or body.stream else "json"
+    return "sse" if "text/event-stream" in accept or stream else "json"

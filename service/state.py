@@ -1,10 +1,11 @@
 """What the routes of one app share: its settings, runs, metrics and life."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.bodies import Bodies
 from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -23,6 +24,7 @@ class Service:
     lifecycle: Lifecycle
     telemetry: Telemetry | None = None
     keys: Keys | None = None
+    bodies: Bodies = field(default_factory=Bodies)
 
 
 async def _service_of(request: Request) -> Service:

@@ -1,6 +1,7 @@
 """OpenAI's routes: chat and text completions, answered by an ensemble or by one of its members."""
 
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -11,10 +12,10 @@ from service.loading import Loaded
 from service.openai_replies import Chunks, reply
 from service.openai_schemas import Asked, ChatBody, CompletionBody, Kind, parse_openai
 from service.openapi import body_of, completed_by
-from service.routes.tie import admit_body, read_body
+from service.routes.tie import admit_body
 from service.run import Caller
 from service.schemas import GenerateBody
-from service.state import ServiceOf
+from service.state import Service, ServiceOf
 from service.streams import REPLAYED, EventStream, answer
 
 CHAT: Final = "/v1/chat/completions"
@@ -22,52 +23,39 @@ COMPLETIONS: Final = "/v1/completions"
 router = APIRouter(tags=["openai"])
 
 
-@dataclass(slots=True, eq=False)
-class Admitted:
-    """A running request; `asked` is there once a tokenising thread has parsed the body."""
+def _admitting(kind: Kind, endpoint: str) -> Callable[[Request, ServiceOf], Awaitable[Caller]]:
+    async def admit(request: Request, service: ServiceOf) -> Caller:
+        return await admit_body(request, service, partial(_parse, kind), "", endpoint)
 
-    kind: Kind
-    asked: Asked = field(init=False)
-    caller: Caller = field(init=False)
-
-    async def admit(self, request: Request, service: ServiceOf, endpoint: str) -> "Admitted":
-        raw = await read_body(request, service)
-
-        def parse(loaded: Loaded) -> GenerateBody:
-            self.asked = parse_openai(raw, self.kind, loaded)
-            return self.asked.body
-
-        self.caller = await admit_body(request, service, parse, "", endpoint)
-        return self
-
-    async def response(self, request: Request, service: ServiceOf) -> Response:
-        if self.caller.transport == "json":
-            completed = await answer(self.caller, request.receive)
-            headers = REPLAYED if self.caller.is_replay else None
-            return Response(to_json(reply(self.asked, completed)), media_type="application/json", headers=headers)
-        chunks = Chunks(self.asked, self.caller.record.id)
-        return EventStream(self.caller, service.settings.server, service.metrics.request, chunks)
+    return admit
 
 
-async def _admit_chat(request: Request, service: ServiceOf) -> Admitted:
-    return await Admitted("chat").admit(request, service, CHAT)
+def _parse(kind: Kind, raw: bytes, loaded: Loaded) -> tuple[GenerateBody, object]:
+    return parse_openai(raw, kind, loaded)
 
 
-async def _admit_completion(request: Request, service: ServiceOf) -> Admitted:
-    return await Admitted("completion").admit(request, service, COMPLETIONS)
+async def _response(caller: Caller, request: Request, service: Service) -> Response:
+    asked = caller.record.asked
+    assert isinstance(asked, Asked)
+    if caller.transport == "json":
+        completed = await answer(caller, request.receive)
+        headers = REPLAYED if caller.is_replay else None
+        return Response(to_json(reply(asked, completed)), media_type="application/json", headers=headers)
+    chunks = Chunks(asked, caller.record.id)
+    return EventStream(caller, service.settings.server, service.metrics.request, chunks)
 
 
 @router.post(CHAT, openapi_extra=body_of(ChatBody), responses=completed_by("ChatCompletion"))
 async def chat_completions(
-    admitted: Annotated[Admitted, Depends(_admit_chat)], request: Request, service: ServiceOf
+    caller: Annotated[Caller, Depends(_admitting("chat", CHAT))], request: Request, service: ServiceOf
 ) -> Response:
     """Answer a chat. `model` is an ensemble or one member; `stream: true` sends what can no longer change."""
-    return await admitted.response(request, service)
+    return await _response(caller, request, service)
 
 
 @router.post(COMPLETIONS, openapi_extra=body_of(CompletionBody), responses=completed_by("TextCompletion"))
 async def completions(
-    admitted: Annotated[Admitted, Depends(_admit_completion)], request: Request, service: ServiceOf
+    caller: Annotated[Caller, Depends(_admitting("completion", COMPLETIONS))], request: Request, service: ServiceOf
 ) -> Response:
     """Answer a raw prompt, without a chat template."""
-    return await admitted.response(request, service)
+    return await _response(caller, request, service)

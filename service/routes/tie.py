@@ -4,6 +4,8 @@ A run can be asked for, followed and cancelled by its id as long as it is kept.
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -13,10 +15,10 @@ from service.claims import read_once
 from service.encoding import to_json
 from service.errors import ApiError
 from service.event_log import Reader
+from service.loading import Loaded
 from service.openapi import body_of, described, followed, followed_from, streamed
 from service.record import Record
 from service.run import Caller, Transport
-from service.runs import Parse
 from service.schemas import GenerateBody, parse_generate
 from service.state import Service, ServiceOf
 from service.streams import REPLAYED, EventStream, answer
@@ -26,32 +28,37 @@ GENERATE = "/v1/tie/generate"
 REQUEST = "/v1/tie/requests/{id}"
 EVENTS = REQUEST + "/events"
 DETAILS: Final = ("round", "step", "snapshot")
+Parse = Callable[[bytes, Loaded], tuple[GenerateBody, object]]
+"""A body as the native one, and what its reply needs beyond that, made in a tokenising thread. Raises ApiError."""
 router = APIRouter(tags=["tie"])
 
 
 async def admit(request: Request, service: ServiceOf) -> Caller:
     """Everything that can refuse a request, before the first byte of an answer."""
-    raw = await read_body(request, service)
     accept = request.headers.get("accept", "")
-    return await admit_body(request, service, lambda _: parse_generate(raw), accept, GENERATE)
-
-
-async def read_body(request: Request, service: Service) -> bytes:
-    """Raises:
-    ApiError: 408, 413, 415, or 503 before anything is read.
-    """
-    service.runs.check_open()
-    check_media_type(request)
-    return await request.body()
+    return await admit_body(request, service, lambda raw, _: (parse_generate(raw), None), accept, GENERATE)
 
 
 async def admit_body(request: Request, service: Service, parse: Parse, accept: str, endpoint: str) -> Caller:
-    """A running request of any route; it is told when its connection is through with it."""
-    owner, raw = owner_of(request), await request.body()
+    """A running request of any route; it is told when its connection is through with it.
+
+    Raises:
+        ApiError: 408, 413, 415, whatever refuses a request, or 503 before anything is read.
+    """
+    service.runs.check_open()
+    check_media_type(request)
+    with service.bodies.reading() as body:
+        async for part in request.stream():
+            body.put(part)
+        return await _admit(request, service, parse, body.whole(), accept, endpoint)
+
+
+async def _admit(request: Request, service: Service, parse: Parse, raw: bytes, accept: str, endpoint: str) -> Caller:
+    owner = owner_of(request)
     once = read_once(request.headers.getlist("idempotency-key"), owner, endpoint, raw)
     if service.telemetry is not None:
         request.state.exits.callback(service.telemetry.follow(request.state.request_id))
-    caller = await service.runs.admit(parse, accept, request.state.request_id, endpoint, owner, once)
+    caller = await service.runs.admit(partial(parse, raw), accept, request.state.request_id, endpoint, owner, once)
     request.state.exits.callback(note_end, request.state.log, caller)
     request.state.exits.callback(caller.leave)
     return caller

@@ -13,6 +13,7 @@ from limits.storage import memory
 from service import quotas
 from service.keys import add_key
 from service.quotas import Holder, Quota, Quotas
+from service.routes import tie
 from service.settings import AuthSettings, LimitSettings
 from tests.service.fakes import FakeLoader, Faults, fake_settings
 from tests.service.served import PROMPT, Served, serving, wait_until
@@ -28,6 +29,13 @@ class Clock:
         fake = SimpleNamespace(time=lambda: self.now)
         monkeypatch.setattr(quotas, "time", fake)
         monkeypatch.setattr(memory, "time", fake)
+
+
+def let_in(kept: Quotas, holder: Holder, positions: int) -> None:
+    """As admission does it."""
+    kept.count(holder)
+    assert kept.fits(holder, positions)
+    kept.spend(holder, positions)
 
 
 @pytest.fixture
@@ -51,7 +59,7 @@ def test_waiting_as_long_as_told_is_enough(clock: Clock, quota: Quota, most: int
         num_refused += wait > 0
         clock.now += wait
         assert kept.wait(holder, amount) == 0
-        kept.spend(holder, amount)
+        let_in(kept, holder, amount)
         spent.append((clock.now, amount))
         clock.now += chance.uniform(0, 3)
 
@@ -65,18 +73,19 @@ def test_waiting_as_long_as_told_is_enough(clock: Clock, quota: Quota, most: int
 
 def test_what_is_refused_is_not_charged(clock: Clock) -> None:
     kept, holder = Quotas(), Holder("a", Quota(requests_per_minute=2, positions_per_minute=100))
-    kept.spend(holder, 60)
+    let_in(kept, holder, 60)
     for _ in range(50):
         assert kept.wait(holder, 41) == 60
+        assert not kept.fits(holder, 41)
 
     assert kept.wait(holder, 40) == 0
-    kept.spend(holder, 40)
+    let_in(kept, holder, 40)
     assert kept.wait(holder, 0) == 60
 
 
 def test_callers_do_not_share_their_minute(clock: Clock) -> None:
     kept, one = Quotas(), Quota(requests_per_minute=1, positions_per_minute=1)
-    kept.spend(Holder("a", one), 1)
+    let_in(kept, Holder("a", one), 1)
     clock.now += 1
 
     assert kept.wait(Holder("a", one), 1) == 59
@@ -86,12 +95,12 @@ def test_callers_do_not_share_their_minute(clock: Clock) -> None:
 def test_a_million_positions_are_one_number(clock: Clock) -> None:
     kept, anybody, holder = Quotas(), Holder(), Holder("a", Quota(positions_per_minute=10**12))
     for _ in range(100):
-        kept.spend(anybody, 1_000)
+        let_in(kept, anybody, 1_000)
     assert (len(kept._storage.storage), len(kept._storage.events)) == (0, 0)
 
     for _ in range(1_000):
         assert kept.wait(holder, 1_000_000) == 0
-        kept.spend(holder, 1_000_000)
+        let_in(kept, holder, 1_000_000)
 
     assert list(kept._storage.storage.values()) == [10**9]
     assert not any(kept._storage.events.values())
@@ -141,6 +150,32 @@ def test_a_request_larger_than_a_minutes_quota_is_told_the_figures(
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "request_too_large")
     assert "400 are allowed" in refused.json()["error"]["message"]
+
+
+def test_a_request_counts_whatever_becomes_of_it(keyed: tuple[Served, dict[str, dict[str, str]]]) -> None:
+    """It has been parsed and tokenised then."""
+    served, headers = keyed
+    bad = {"prompt": PROMPT, "gen_length": -1}
+
+    statuses = [served.post(bad, headers=headers["few"]).status_code for _ in range(4)]
+
+    assert statuses == [400, 400, 400, 429]
+
+
+def test_joining_a_run_is_a_request_and_parses_nothing(
+    keyed: tuple[Served, dict[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, headers = keyed
+    once = headers["few"] | {"idempotency-key": "k-1"}
+    first = served.post(SMALL, headers=once)
+    parsed: list[bytes] = []
+    monkeypatch.setattr(tie, "parse_generate", lambda raw: parsed.append(raw))
+
+    joined = [served.post(SMALL, headers=once) for _ in range(3)]
+
+    assert [answer.status_code for answer in (first, *joined)] == [200, 200, 200, 429]
+    assert joined[1].json() == first.json()
+    assert not parsed
 
 
 def test_a_key_has_so_many_requests_at_once(keyed: tuple[Served, dict[str, dict[str, str]]]) -> None:

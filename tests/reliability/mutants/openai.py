@@ -56,9 +56,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the body of a request is in its log line",
-        "service/routes/openai.py",
-        "self.asked = parse_openai(raw, self.kind, loaded)\n",
-        'self.asked = parse_openai(raw, self.kind, loaded)\n            request.state.log["body"] = raw.decode()\n',
+        "service/routes/tie.py",
+        "    owner = owner_of(request)\n    once",
+        '    owner = owner_of(request)\n    request.state.log["body"] = raw.decode()\n    once',
         (f"{ROUTES}::test_metrics_and_logs_name_the_route",),
     ),
     Mutant(

@@ -178,8 +178,8 @@ def parse_openai(raw: bytes, kind: Kind, loaded: Loaded) -> tuple[GenerateBody, 
     if isinstance(asked, ChatBody) and asked.max_completion_tokens is not None:
         native["max_tokens"] = asked.max_completion_tokens
     includes_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
-    body = validated(native, _NativeBody)
-    return body, Asked(kind, asked.model, includes_usage, bool(asked.diffusing))
+    checked = validated(native, _NativeBody)
+    return checked, Asked(kind, asked.model, includes_usage, bool(asked.diffusing))
 
 
 def unknown_model(loaded: Loaded) -> ApiError:

@@ -27,14 +27,14 @@ class Record:
     ensemble: str
     log: EventLog
     claim: str | None = None  # what an idempotency key became
-    stream: bool | None = None  # as the body has it
-    asked: object = None  # what the route's reply needs to know of the body
     admitted: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
     end: Completed | Failed | None = None
     is_cancelled: bool = False
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    stream: bool | None = None  # as the body has it
+    asked: object = None  # what the route's reply needs to know of the body
     num_bytes: int = 0  # once the log is sealed: what of this stays
 
     @property

@@ -169,13 +169,14 @@ class EventLog:
         """The next entry for a reader; None while there is none, and the next one ends its `wait`."""
         with self._lock:
             newest = _last_seq(self._entries, StepTaken.type) if detail == "snapshot" else 0
-            for entry in self._entries[bisect_right(self._entries, after, key=_seq) :]:
+            for at in range(bisect_right(self._entries, after, key=_seq), len(self._entries)):
+                entry = self._entries[at]
                 if entry.is_step and (detail == "round" or entry.seq < newest):
                     continue
                 is_snapshot = entry.is_merged or entry.seq == newest
                 is_written = not is_snapshot or entry.snapshot is not None
-                at = None if is_written else self._states_at(entry.seq, position)
-                return Taken(entry, entry.event, is_snapshot, at)
+                states = None if is_written else self._states_at(entry.seq, position)
+                return Taken(entry, entry.event, is_snapshot, states)
             self._is_awaited = True
             self._news.clear()
             return None
@@ -233,12 +234,20 @@ class Reader:
         self._detail: Detail = detail
         self._last = after
         self._position: Position | None = None
+        self.merges = detail != "round"  # else the steps that it does not get are none of its business
         self.is_over = log.is_over and after >= log.num_produced
 
     async def get(self) -> Delivered:
         """The next event. The terminal one is the last: asking on would wait for ever."""
-        while (taken := self._log.take(self._last, self._detail, self._position)) is None:
+        while (delivered := self.get_at_once()) is None:
             await self._log.wait()
+        return delivered
+
+    def get_at_once(self) -> Delivered | None:
+        """The next event if it is there; behind the terminal one there is none."""
+        taken = self._log.take(self._last, self._detail, self._position)
+        if taken is None:
+            return None
         entry, skipped = taken.entry, taken.entry.seq - self._last - 1
         self._last, self.is_over = entry.seq, entry.is_last
         if taken.is_snapshot:

@@ -99,7 +99,10 @@ class Exchange:
 
 
 class BodyLimits:
-    """No body beyond `max_bytes` (413) or slower than `seconds` (408), whatever its headers promise."""
+    """No body beyond `max_bytes` (413) or slower than `seconds` (408), whatever its headers promise.
+
+    `scope["state"]` gets `receive_unlimited`, for who reads no body and only waits for the client to leave.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
         self._app = app
@@ -108,6 +111,7 @@ class BodyLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope["state"]["receive_unlimited"] = receive
             receive = _LimitedBody(receive, Headers(scope=scope), self._max_bytes, self._seconds).receive
         await self._app(scope, receive, send)
 

@@ -1,6 +1,5 @@
 """What the OpenAI routes answer with: one object, or chunks whose deltas in a row are the text. Knows no transport."""
 
-import time
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ OBJECTS: Final = {"chat": "chat.completion", "completion": "text_completion"}
 CHUNKS: Final = {"chat": "chat.completion.chunk", "completion": "text_completion"}
 
 
-def reply(asked: Asked, completed: Completed) -> dict[str, Any]:
+def reply(asked: Asked, completed: Completed, created: int) -> dict[str, Any]:
     """The whole answer. `tie` is the native route's object, with the parts of the text."""
     choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": REASONS[completed.finish_reason]}
     if asked.kind == "chat":
@@ -28,7 +27,7 @@ def reply(asked: Asked, completed: Completed) -> dict[str, Any]:
     return {
         "id": completed.id,
         "object": OBJECTS[asked.kind],
-        "created": int(time.time()),
+        "created": created,
         "model": asked.model,
         "choices": [choice],
         "usage": asdict(completed.usage),
@@ -43,12 +42,12 @@ class Chunks:
     Text is sent once it is settled. While diffusing, every chunk has the whole text of the moment instead.
     """
 
-    def __init__(self, asked: Asked, request_id: str) -> None:
+    def __init__(self, asked: Asked, request_id: str, created: int) -> None:
         self._asked = asked
         self._head = {
             "id": request_id,
             "object": CHUNKS[asked.kind],
-            "created": int(time.time()),
+            "created": created,
             "model": asked.model,
         }
         self._draft = Draft()

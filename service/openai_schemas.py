@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from service.errors import ApiError
 from service.loading import Loaded
-from service.schemas import GenerateBody, Stops, json_object, validated
+from service.schemas import MAX_MESSAGES, GenerateBody, Stops, json_object, validated
 
 Kind = Literal["chat", "completion"]
 EXTENSIONS: Final = frozenset(GenerateBody.model_fields) - {
@@ -101,7 +101,7 @@ class CommonBody(OpenAiBody):
 class ChatBody(CommonBody):
     """`POST /v1/chat/completions`, with any field of the native route but those that name the same thing."""
 
-    messages: list[ChatMessage] = Field(min_length=1, max_length=1024)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: int | None = Field(None, ge=1)
 
 

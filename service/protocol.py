@@ -25,6 +25,10 @@ SECONDS: Final[Mapping[Awaited, float]] = {
     "flush": 30.0,  # a closed connection whose client does not read what is left
     "farewell": 2.0,  # after a refusal: cut sooner, the answer might be lost
 }
+TURN_BYTES: Final = 2_048  # that one turn of the event loop parses: the smallest requests and chunks take milliseconds
+MOST_UNPARSED_BYTES: Final = 65_536  # beyond which a connection is not read on
+FREE_CHUNKS: Final = 1_000  # of a body, however small they are
+CHUNK_BYTES: Final = 64  # that the further ones have on average
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
 ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
@@ -44,11 +48,23 @@ class BoundedConnection(h11.Connection):
     def __init__(self, limits: LimitSettings) -> None:
         super().__init__(h11.SERVER, limits.max_header_bytes)
         self._limits = limits
+        self._num_chunks = self._num_bytes = 0  # of this body
 
     def next_event(self) -> Any:
         if self.their_state is h11.IDLE:
             self._check_head(self.trailing_data[0])
-        return super().next_event()
+            self._num_chunks = self._num_bytes = 0
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._check_chunks(event)
+        return event
+
+    def _check_chunks(self, data: h11.Data) -> None:
+        """A byte in a chunk of its own costs as much as a thousand in one piece."""
+        self._num_chunks += data.chunk_start
+        self._num_bytes += len(data.data)
+        if self._num_chunks > FREE_CHUNKS + self._num_bytes // CHUNK_BYTES:
+            raise h11.RemoteProtocolError("the chunks of the body are too small")
 
     def _check_head(self, received: bytes) -> None:
         ends = [at for mark in ENDS_OF_HEAD if (at := received.find(mark)) >= 0]
@@ -73,6 +89,7 @@ class Connection(H11Protocol):
         self._is_surplus = self._is_refused = False
         self._awaited: Awaited | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._unparsed = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -89,9 +106,28 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_refused:
-            super().data_received(data)
-            self._watch()
+        if self._is_refused:
+            return
+        is_parsing = bool(self._unparsed)
+        self._unparsed += data
+        if not is_parsing:
+            self._parse()
+        if len(self._unparsed) > MOST_UNPARSED_BYTES:
+            self.transport.pause_reading()
+
+    def _parse(self) -> None:
+        """A part of what has come, then it is the others' turn."""
+        if self._is_refused or self.transport.is_closing():
+            self._unparsed.clear()
+            return
+        part = bytes(self._unparsed[:TURN_BYTES])
+        super().data_received(part)
+        del self._unparsed[:TURN_BYTES]
+        self._watch()
+        if self._unparsed:
+            self.loop.call_soon(self._parse)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -106,6 +142,7 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._is_surplus &= len(self.connections) > self._limits.max_connections  # until others have left
         scope["state"].update(abort=self.abort, is_surplus=self._is_surplus)
         await self._next_app(scope, receive, send)
 
@@ -158,6 +195,10 @@ class Connection(H11Protocol):
         self._unset_keepalive_if_required()
         self._await("farewell")
         cycle: RequestResponseCycle | None = self.cycle
+        self.transport.resume_reading()
+        if self.conn.our_state is h11.DONE:  # it has its answer, and this is its body that nobody reads
+            self.transport.write_eof()
+            return
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -166,7 +207,6 @@ class Connection(H11Protocol):
                 return
         request_id = new_request_id()
         self._on_refusal(request_id, error)
-        self.transport.resume_reading()
         self.transport.write(_whole_response(error, request_id))
         self.transport.write_eof()
 

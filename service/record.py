@@ -28,6 +28,7 @@ class Record:
     log: EventLog
     claim: str | None = None  # what an idempotency key became
     admitted: float = field(default_factory=time.monotonic)
+    created: int = field(default_factory=lambda: int(time.time()))  # for clients: seconds of the calendar's clock
     started: float | None = None
     ended: float | None = None
     end: Completed | Failed | None = None

@@ -99,6 +99,14 @@ class Runs:
         """
         if self._is_draining:
             raise self._unavailable("draining", "the server is shutting down: try another one")
+        return self.check_loaded()
+
+    def check_loaded(self) -> Loaded:
+        """What is there to be told of, also while draining.
+
+        Raises:
+            ApiError: 503 while loading.
+        """
         if self._loaded is None:
             raise self._unavailable("loading", "the models are still loading: try again soon")
         return self._loaded

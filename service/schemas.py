@@ -40,8 +40,10 @@ EndSetting = Annotated[
 ]
 
 
+MAX_MESSAGES: Final = 1024
 Stops = Annotated[
     list[str],
+    Field(max_length=4),  # at the fifth nothing more is looked at: each wrong item would be an error of its own
     BeforeValidator(lambda stop: [stop] if isinstance(stop, str) else stop),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 4}]}),
 ]
@@ -98,7 +100,7 @@ class GenerateBody(Body):
     `stop` cuts the final text. `seed` is taken and changes nothing: decoding is greedy.
     """
 
-    messages: list[Message] | None = Field(None, min_length=1, max_length=1024)
+    messages: list[Message] | None = Field(None, min_length=1, max_length=MAX_MESSAGES)
     prompt: str | None = None
     ensemble: str | None = None
     models: list[str] | None = Field(None, min_length=1, max_length=64)
@@ -202,9 +204,11 @@ def _check_size(body: Any) -> None:
     if not isinstance(body, dict):
         return
     messages = body.get("messages")
+    if not isinstance(messages, list) or len(messages) > MAX_MESSAGES:
+        messages = []  # more are refused by their number
     objects: list[tuple[type[Body], Any]] = [(GenerateBody, body)]
     objects += [(PARTS[name], body.get(name)) for name in ("answer", "tie", "unmasking")]
-    objects += [(Message, message) for message in messages] if isinstance(messages, list) else []
+    objects += [(Message, message) for message in messages]
     for part, value in objects:
         if isinstance(value, dict) and len(value) > len(part.model_fields):
             allowed = ", ".join(part.model_fields)

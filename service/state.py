@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.bodies import Bodies
+from service.followers import Followers
 from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -25,6 +26,7 @@ class Service:
     telemetry: Telemetry | None = None
     keys: Keys | None = None
     bodies: Bodies = field(default_factory=Bodies)
+    followers: Followers = field(default_factory=Followers)
 
 
 async def _service_of(request: Request) -> Service:

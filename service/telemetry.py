@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import FastAPI
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import tie_core
 from service.loading import Loaded, Loader
@@ -40,7 +40,8 @@ CLIENTS_WORDS: Final = (
 """Attributes that the instrumentation fills with what the client sent."""
 NO_HEADERS: Final = ["(?!)"]
 """Matches nothing. An empty list would ask the environment."""
-QUIET: Final = "livez,readyz,health,metrics"
+QUIET: Final = r"^https?://[^/]+/(livez|readyz|health|metrics|v2/health/live|v2/health/ready)\Z"
+TRACE_HEADERS: Final = frozenset({b"traceparent", b"tracestate", b"baggage"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -67,6 +68,8 @@ class Telemetry:
             http_capture_headers_server_response=NO_HEADERS,
             exclude_spans=["receive", "send"],
         )
+        build = app.build_middleware_stack
+        app.build_middleware_stack = lambda: OwnTraces(build())  # type: ignore[method-assign]
 
     def around(self, load: Loader) -> Loader:
         """A loader whose engine tells its rounds here too."""
@@ -110,6 +113,19 @@ class Telemetry:
 
     def _note_end_of(self, request_id: str) -> None:
         self._parents.pop(request_id, None)
+
+
+class OwnTraces:
+    """Every request begins a trace of its own: a client neither writes on one nor switches it off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = [header for header in scope["headers"] if header[0].lower() not in TRACE_HEADERS]
+            scope = {**scope, "headers": headers}
+        await self._app(scope, receive, send)
 
 
 class RoundSpans:

@@ -41,13 +41,13 @@ def _member(member: Member) -> dict[str, Any]:
 @router.get("/v1/models", responses=errors(503))
 async def models(service: ServiceOf) -> dict[str, Any]:
     """Ensembles first, the default one at the top."""
-    return {"object": "list", "data": _entries(service.runs.check_open())}
+    return {"object": "list", "data": _entries(service.runs.check_loaded())}
 
 
 @router.get("/v1/models/{name}", responses=errors(404, 503))
 async def model(name: str, service: ServiceOf) -> dict[str, Any]:
     """One of them by its name."""
-    loaded = service.runs.check_open()
+    loaded = service.runs.check_loaded()
     found = next((entry for entry in _entries(loaded) if entry["id"] == name), None)
     if found is None:
         raise unknown_model(loaded)

@@ -19,6 +19,8 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/livez")
 @router.get("/v2/health/live")
+@router.head("/livez", include_in_schema=False)
+@router.head("/v2/health/live", include_in_schema=False)
 async def livez() -> dict[str, str]:
     """The process answers."""
     return {"status": "alive"}
@@ -27,6 +29,9 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", responses=errors(503))
 @router.get("/health", responses=errors(503))
 @router.get("/v2/health/ready", responses=errors(503))
+@router.head("/readyz", include_in_schema=False)
+@router.head("/health", include_in_schema=False)
+@router.head("/v2/health/ready", include_in_schema=False)
 async def readyz(service: ServiceOf) -> dict[str, str]:
     """Every model is loaded and its thread beats."""
     if obstacle := service.lifecycle.obstacle():
@@ -59,7 +64,7 @@ def _versions() -> dict[str, str]:
 @router.get("/info", responses=errors(503))
 async def info(service: ServiceOf) -> dict[str, Any]:
     """Every member with where it is, what it takes and how it does; and the ensembles."""
-    loaded = service.runs.check_open()
+    loaded = service.runs.check_loaded()
     beats, limit = loaded.engine.heartbeats(), service.settings.server.stale_after_seconds
     states = {name: "stalled" if beats.get(name, 0.0) > limit else "ready" for name in loaded.members}
     states |= dict.fromkeys(loaded.engine.down, "down")

@@ -133,6 +133,7 @@ async def events(record: Found, request: Request, service: ServiceOf) -> Respons
     reader = _reader(record, request)
     if reader.is_over:  # which also tells an EventSource to come back no more
         return Response(status_code=204)
+    request.state.exits.enter_context(service.followers.one_more(record))
     caller = Caller(record, transport, leave=lambda: None)
     return EventStream(caller, service.settings.server, service.metrics.request, reader=reader)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.protocol import TURN_BYTES, BoundedConnection
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import Served, serving, wait_until
@@ -142,3 +143,52 @@ def test_a_route_can_cut_its_connection(served: Served, monkeypatch: pytest.Monk
 
     assert answer == b""
     wait_until(lambda: len(served.server.server_state.connections) <= before)
+
+
+def test_a_surplus_connection_is_answered_once_others_have_left(served: Served) -> None:
+    request = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    idle = [connect(served) for _ in range(8)]
+    wait_until(lambda: len(served.server.server_state.connections) >= 8)
+    with connect(served) as surplus:
+        reader = surplus.makefile("rb")
+        surplus.sendall(request)
+        assert reader.readline().startswith(b"HTTP/1.1 503 ")
+        headers = list(iter(reader.readline, b"\r\n"))
+        (size,) = [int(line.split()[1]) for line in headers if line.startswith(b"content-length:")]
+        reader.read(size)
+        for connection in idle:
+            connection.close()
+        wait_until(lambda: len(served.server.server_state.connections) <= 2)
+
+        surplus.sendall(request)
+        assert reader.readline().startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_is_sent_in_one_piece_is_parsed_in_turns(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    receive = BoundedConnection.receive_data
+
+    def note(self: BoundedConnection, data: bytes) -> None:
+        sizes.append(len(data))
+        receive(self, data)
+
+    monkeypatch.setattr(BoundedConnection, "receive_data", note)
+    body = json.dumps({"prompt": "a" * 300_000}).encode()
+    head = f"POST /v1/tie/generate HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+
+    answer = exchange(served, f"{head}content-type: application/json\r\n\r\n".encode() + body)
+
+    assert refusal(answer) == (400, "prompt_too_long")
+    assert max(sizes) <= TURN_BYTES
+    assert sum(sizes) == len(head) + len("content-type: application/json\r\n\r\n") + len(body)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1, 400), (64, 413), (4_096, 413)])
+def test_the_number_of_chunks_is_bounded_by_their_bytes(served: Served, size: int, status: int) -> None:
+    chunk = f"{size:x}\r\n{' ' * size}\r\n".encode()
+    head = b"POST /v1/tie/generate HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n"
+
+    chunks = chunk * (1_001 if size == 1 else 1_100_000 // size) + b"0\r\n\r\n"
+    answer = exchange(served, head + b"content-type: application/json\r\n\r\n" + chunks)
+
+    assert refusal(answer)[0] == status

@@ -89,3 +89,19 @@ def test_the_api_lists_every_route_of_the_contract(served: Served) -> None:
         "/version",
         "/info",
     } <= set(paths)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"])
+def test_a_probe_may_ask_for_the_head_alone(served: Served, path: str) -> None:
+    response = served.client.head(path)
+
+    assert (response.status_code, response.content) == (200, b"")
+
+
+def test_what_is_loaded_is_told_while_draining() -> None:
+    with serving(fake_settings(), FakeLoader()) as served:
+        served.service.runs.shut()
+
+        for path in ("/info", "/v1/models", "/v1/models/tie"):
+            assert served.client.get(path).status_code == 200
+        assert served.post({"prompt": "rev 3"}).json()["error"]["code"] == "draining"

@@ -109,3 +109,21 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_extra_is_written_as_the_message_says() -> None:
     assert "\notel = [\n" in (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_a_client_neither_writes_on_a_trace_nor_switches_it_off(served: Served, exporter: InMemorySpanExporter) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    for flags in ("01", "00"):
+        headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-{flags}", "tracestate": f"x={SECRET}"}
+        served.post({"prompt": "rev 3"}, headers=headers)
+    served.client.get("/v1/tie/requests/livez")
+
+    def parents() -> list[ReadableSpan]:
+        return [span for span in exporter.get_finished_spans() if span.name != "tie.round"]
+
+    wait_until(lambda: len(parents()) == 3)
+    for span in parents():
+        assert span.parent is None
+        assert span.context.trace_id != int(trace, 16)
+        assert not span.context.trace_state
+    assert not [span for span in parents() if span.name.endswith(("/livez", "/readyz"))]

@@ -1,0 +1,37 @@
+"""Seeded bugs of what one client can cost all the others: the content of a body, its chunks, a replay of events."""
+
+from tests.reliability.mutant import Mutant
+
+CONNECTIONS = "tests/service/test_connections.py::"
+LOOP = "tests/reliability/test_event_loop.py::"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "a list of stop strings has no bound",
+        "service/schemas.py",
+        "    Field(max_length=4),",
+        "    Field(),",
+        ("tests/service/test_body_costs.py::test_a_native_body_costs_no_more_than_its_json",),
+    ),
+    Mutant(
+        "a turn of the event loop parses all that has come",
+        "service/protocol.py",
+        "        part = bytes(self._unparsed[:TURN_BYTES])",
+        "        part = bytes(self._unparsed)",
+        (CONNECTIONS + "test_what_is_sent_in_one_piece_is_parsed_in_turns",),
+    ),
+    Mutant(
+        "a body may have any number of chunks",
+        "service/protocol.py",
+        "        self._num_chunks += data.chunk_start",
+        "        self._num_chunks += 0",
+        (CONNECTIONS + "test_the_number_of_chunks_is_bounded_by_their_bytes",),
+    ),
+    Mutant(
+        "every event that waits is sent by itself",
+        "service/streams.py",
+        "            if len(written) < TURN_BYTES and",
+        "            if not written and",
+        (LOOP + "test_followers_of_a_long_run_cost_the_others_nothing",),
+    ),
+)

@@ -40,7 +40,9 @@ async def _response(caller: Caller, request: Request, service: Service) -> Respo
     if caller.transport == "json":
         completed = await answer(caller, request.receive)
         headers = REPLAYED if caller.is_replay else None
-        return Response(to_json(reply(asked, completed, caller.record.created)), media_type="application/json", headers=headers)
+        return Response(
+            to_json(reply(asked, completed, caller.record.created)), media_type="application/json", headers=headers
+        )
     chunks = Chunks(asked, caller.record.id, caller.record.created)
     return EventStream(caller, service.settings.server, service.metrics.request, chunks)
 

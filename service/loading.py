@@ -1,7 +1,8 @@
 """From settings to what answers requests: a plan, members, ensembles, engine. Blocks: it runs in a thread."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from service.self_test import check_answers, check_zoo, is_zoo
@@ -32,7 +33,7 @@ def load(settings: Settings, observer: Observer) -> Loaded:
     """Load every configured model, once they are known to fit, and start the engine.
 
     Raises:
-        TieError: a checkpoint or a device that cannot be used.
+        TieError: a checkpoint or a device that cannot be used, or a failed self-test.
     """
     check_placement(settings.models, settings.limits)
     members: dict[str, Member] = {}
@@ -41,7 +42,12 @@ def load(settings: Settings, observer: Observer) -> Loaded:
         started = time.monotonic()
         members[model.name] = load_member(model.name, model.path.expanduser(), model.device, model.dtype)
         seconds[model.name] = time.monotonic() - started
-    return start(settings, observer, members, seconds)
+    loaded = start(settings, observer, members, seconds)
+    with _closing_on_failure(loaded.engine):
+        for chosen in settings.ensembles:
+            if is_zoo(chosen, settings.models):
+                check_zoo(loaded.engine, loaded.ensembles[chosen.name])
+    return loaded
 
 
 def check_placement(models: Sequence[ModelSettings], limits: LimitSettings) -> None:
@@ -78,15 +84,19 @@ def start(
     )
     engine.start()
     ensembles = {ensemble.name: _ensemble(ensemble, members) for ensemble in settings.ensembles}
+    with _closing_on_failure(engine):
+        for ensemble in ensembles.values():
+            check_answers(engine, ensemble)
+    return Loaded(engine, members, ensembles, seconds)
+
+
+@contextmanager
+def _closing_on_failure(engine: Engine) -> Iterator[None]:
     try:
-        for chosen in settings.ensembles:
-            check_answers(engine, ensembles[chosen.name])
-            if is_zoo(chosen, settings.models):
-                check_zoo(engine, ensembles[chosen.name])
+        yield
     except BaseException:
         engine.close()
         raise
-    return Loaded(engine, members, ensembles, seconds)
 
 
 def _ensemble(settings: EnsembleSettings, members: Mapping[str, Member]) -> Ensemble:

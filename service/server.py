@@ -128,7 +128,10 @@ def listen(settings: ServerSettings) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+        raise SettingsError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another port with --port or"
+            " TIE_SERVER__PORT (0: a free one)"
+        ) from None
     return listener
 
 

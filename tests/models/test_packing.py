@@ -119,6 +119,8 @@ def test_activations_depend_neither_on_their_place_nor_on_threads(width: int, th
 
 def test_the_fused_activation_depends_on_its_place(threads: Threads) -> None:
     """Why it is not used where it has a tail."""
+    if "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        pytest.skip("seen with vectors of 512 bits alone")
     gate = torch.randn(100_003, generator=torch.Generator().manual_seed(1)) * 4
     fused = torch.nn.functional.silu
     with threads(1):

@@ -300,3 +300,23 @@ def test_a_request_is_there_for_its_owner_alone(monkeypatch: pytest.MonkeyPatch)
                 for owner in ({"x-owner": "a"}, {"x-owner": "b"}, {})
             ]
             assert statuses == [200, 404, 404]
+
+
+def test_a_relay_is_shown_to_its_own_request() -> None:
+    """Beside an older one that is live as well: snapshots are those of the request alone."""
+    body = {"prompt": PROMPT, "events": "snapshot"}
+
+    def last_snapshot(events: list[dict[str, Any]]) -> dict[str, Any]:
+        return [event for event in events if event["type"] == "tie.snapshot"][-1]["models"]
+
+    with held_up() as (served, faults), ThreadPoolExecutor(2) as pool:
+        older = pool.submit(served.post, {"prompt": "inc 161803", "events": "step", "stream": False})
+        wait_until(lambda: len(live_ids(served)) == 1)
+        younger = pool.submit(served.events, body)
+        wait_until(lambda: len(live_ids(served)) == 2)
+        faults.gate.set()
+        shown, alone = last_snapshot(younger.result()), served.events(body)
+        older.result()
+
+    assert shown == last_snapshot(alone)
+    assert any(event["relayed"] for event in alone if event["type"] == "tie.round")

@@ -17,7 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "service/runs.py",
         "run = self._live.get(request_id)\n        if run is not None:\n            run.record.log.put",
         "run = next(iter(self._live.values()), None)\n        if run is not None:\n            run.record.log.put",
-        TESTS,
+        ("tests/service/test_requests.py::test_a_relay_is_shown_to_its_own_request",),
     ),
     Mutant(
         "a metric is labelled with prompts",

@@ -148,20 +148,27 @@ class EventLog:
         if is_awaited:
             self._loop.call_soon_threadsafe(self._news.set)
 
+    def write_out(self) -> None:
+        """From the engine's thread, behind the last event: all bodies, so that sealing costs the event loop little.
+
+        Without the lock: the writer alone merges, and a reader that makes a body meanwhile makes the same one.
+        """
+        for entry in self._entries:
+            if entry.body is None and entry.event is not None:
+                entry.body = _body(entry.event)
+
     def read(self, after: int = 0, detail: Detail | None = None) -> "Reader":
         """What is kept behind the event `after`, then what comes."""
         return Reader(self, after, detail or self.detail)
 
     def seal(self) -> None:
-        """After the end: keep what can go out, as bytes, and let go of the request and its canvases."""
+        """After `write_out`: keep what can go out, as bytes, and let go of the request and its canvases."""
         with self._lock:
             newest = _last_seq(self._entries, StepTaken.type)
             for entry in self._entries:
                 if entry.is_step and (entry.is_merged or entry.seq == newest) and entry.snapshot is None:
                     entry.snapshot = _snapshot(entry.round, self._states_at(entry.seq, None).states)
             for entry in self._entries:
-                if entry.body is None and entry.event is not None:
-                    entry.body = _body(entry.event)
                 entry.event = entry.relayed = None
             self._base = self._relayed = None
 

@@ -106,7 +106,10 @@ class Run:
     def _pass_on(self, event: Event) -> None:
         self.record.log.put(event)
         if isinstance(event, Completed | Failed):
-            self._loop.call_soon_threadsafe(self._finish)
+            try:
+                self.record.log.write_out()
+            finally:
+                self._loop.call_soon_threadsafe(self._finish)
 
     def _finish(self) -> None:
         self.record.close()

@@ -79,6 +79,7 @@ def play(detail: str, max_states: int, reads_after: Callable[[int], int], *, sea
                     break
                 delivered.append(await reader.get())
         if seals:
+            log.write_out()
             log.seal()
         return delivered + await rest(reader)
 
@@ -201,6 +202,7 @@ def test_a_reader_that_comes_back_folds_to_the_same_canvas(max_states: int, seal
             if log.num_produced <= cut and not isinstance(entry, Round):
                 before.append(await first.get())
         if seals:
+            log.write_out()
             log.seal()
         return before + await rest(log.read(cut))
 

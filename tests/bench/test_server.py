@@ -29,5 +29,8 @@ def test_a_server_is_ready_watched_and_stopped(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # a process that imports torch, on whatever else the machine does
 def test_a_server_that_cannot_start_tells_what_it_logged(tmp_path: Path) -> None:
-    with pytest.raises(NotReadyError, match="nowhere"), serving([Model("tiny", tmp_path / "nowhere")], tmp_path):
+    with (
+        pytest.raises(NotReadyError, match="nowhere"),
+        serving([Model("tiny", tmp_path / "nowhere", "float32")], tmp_path),
+    ):
         pass

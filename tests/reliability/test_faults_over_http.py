@@ -150,20 +150,11 @@ class Broken(Member):
         return replace(columns, is_finite=np.zeros_like(columns.is_finite))
 
 
-class Unlearned(Member):
-    """The same everywhere, and wrong."""
-
-    def read(self, pack: Pack) -> Columns:
-        columns = super().read(pack)
-        return replace(columns, proposals=np.full_like(columns.proposals, self.vocabulary.encode("7")[0]))
-
-
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
         (Unlike, "zoo-llada answers otherwise in the engine than by itself"),
         (Broken, "zoo-llada (not_finite) gave no answer"),
-        (Unlearned, "no right answer to a known question"),
     ],
 )
 def test_a_server_whose_members_answer_wrong_is_never_ready(kind: Any, words: str) -> None:

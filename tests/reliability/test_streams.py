@@ -150,7 +150,7 @@ def test_readers_that_stall_cost_the_others_nothing_and_are_cut(
     The quickest turn of each kind counts, and there are more turns while the machine is too busy to tell.
     """
     monkeypatch.setattr(service.server, "SEND_BUFFER_BYTES", 4_096)
-    monkeypatch.setitem(OPTIONS, "reasoning", 64)
+    monkeypatch.setitem(OPTIONS, "reasoning", 160)  # far more than the buffers of a connection hold
     num_stalled, num_others = numbers(8, 100), numbers(4, 10)
     requests = [request_of(number, "snapshot") for number in range(num_stalled)]
     server = ServerSettings(send_timeout_seconds=SEND_SECONDS)
@@ -185,9 +185,10 @@ def test_readers_that_stall_cost_the_others_nothing_and_are_cut(
 def test_a_reader_that_stalls_is_cut_even_if_nothing_more_is_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The run goes on without it, and another connection gets the whole of it."""
     monkeypatch.setattr(service.server, "SEND_BUFFER_BYTES", 4_096)
-    monkeypatch.setitem(OPTIONS, "reasoning", 96)
+    monkeypatch.setitem(OPTIONS, "reasoning", 288)
     server = ServerSettings(send_timeout_seconds=0.5)
-    with serving(fake_settings(server=server, limits=ROOM), FakeLoader()) as served:
+    room = ROOM.model_copy(update={"max_kept_states": 4_096})  # so that a replay is more than buffers hold
+    with serving(fake_settings(server=server, limits=room), FakeLoader()) as served:
         run_id = served.post({"prompt": prompt_of(1), "events": "step"}).json()["id"]
         path = f"/v1/tie/requests/{run_id}/events"
         asked = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()

@@ -94,7 +94,7 @@ def make_traffic(served: Served, loader: FakeLoader) -> str:
         leaving.post(GENERATE, json={"prompt": PROMPT}, timeout=0.3)
     wait_until(lambda: len(served.service.runs) == 0)
     loader.faults.seconds = 0.0
-    assert served.post({"prompt": POISON}).status_code == 503
+    assert served.post({"prompt": POISON}).status_code == 500
     assert served.post({"prompt": HUGE}).status_code == 503
     assert served.post({"prompt": 1}).status_code == 400
     assert served.post({"prompt": STEADY}).status_code == 200

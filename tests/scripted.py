@@ -7,6 +7,8 @@ from typing import Any
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, make_job
+from tie_core.errors import LossReason
+from tie_core.lost import Lost
 from tie_core.options import TieOptions
 from tie_core.prediction import Prediction
 from tie_core.tie import Decode, Outcome, Probe, Program, Round
@@ -69,9 +71,17 @@ class Drive:
         return self.outcome
 
 
-def drive(program: Program, oracles: Sequence[Oracle], options: TieOptions) -> Drive:
-    """Run the loop with one oracle per member, each asked only about the watched positions."""
-    seen, reply = Drive(), None
+def drive(
+    program: Program,
+    oracles: Sequence[Oracle],
+    options: TieOptions,
+    lost: Callable[[int, Any], LossReason | None] = lambda number, item: None,
+) -> Drive:
+    """Run the loop with one oracle per member, each asked only about the watched positions.
+
+    `lost` says of each piece of a round's work why its member is lost to it, if it is.
+    """
+    seen, reply, number = Drive(), None, 1
     while True:
         try:
             work = program.send(reply)
@@ -80,9 +90,12 @@ def drive(program: Program, oracles: Sequence[Oracle], options: TieOptions) -> D
             return seen
         if isinstance(work, Round):
             seen.rounds.append(work)
-            reply = None
+            number, reply = number + 1, None
             continue
-        reply = tuple(_run(item, oracles[item.member], options) for item in work)
+        reply = tuple(
+            Lost(reason) if (reason := lost(number, item)) is not None else _run(item, oracles[item.member], options)
+            for item in work
+        )
         for item in work:
             (seen.decodes if isinstance(item, Decode) else seen.probes).append(item)  # type: ignore[arg-type]
 

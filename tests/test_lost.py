@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import VOCABULARY, Drive, Oracle, _run
+from tests.scripted import VOCABULARY, Drive, Oracle, drive
 from tests.test_tie import BLANK, options, steady, wavering
 from tie_core.errors import LossReason, MemberError, NoMemberLeftError, OutOfMemoryError
 from tie_core.lost import Lost
 from tie_core.scoring import ChangeCount, History, Scope, Score
 from tie_core.selection import Leader, Ledger, choose_leader, lowest_tcc
-from tie_core.tie import Decode, Probe, Round, _lead, tie
+from tie_core.tie import Decode, Probe, _lead, tie
 
 Rule = Callable[[int, Decode | Probe], LossReason | None]
 NOBODY: Rule = lambda number, work: None  # noqa: E731
@@ -23,23 +23,7 @@ def run(oracles: Sequence[Oracle], rule: Rule, **changes: Any) -> Drive:
     chosen = options(**changes)
     best = None if chosen.best_model is None else 1
     program = tie([VOCABULARY] * len(oracles), [BLANK] * len(oracles), chosen, best)
-    seen, reply, number = Drive(), None, 1
-    while True:
-        try:
-            work = program.send(reply)
-        except StopIteration as end:
-            seen.outcome = end.value
-            return seen
-        if isinstance(work, Round):
-            seen.rounds.append(work)
-            number, reply = number + 1, None
-            continue
-        reply = tuple(
-            Lost(reason) if (reason := rule(number, item)) is not None else _run(item, oracles[item.member], chosen)
-            for item in work
-        )
-        for item in work:
-            (seen.decodes if isinstance(item, Decode) else seen.probes).append(item)  # type: ignore[arg-type]
+    return drive(program, oracles, chosen, rule)
 
 
 def lose(member: int, number: int, kind: type = Decode, reason: LossReason = "exception") -> Rule:

@@ -1,6 +1,7 @@
 """Members that fail on purpose: at one request's row, at one moment of it, in one of seven ways."""
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -29,6 +30,7 @@ class Fault:
     kind: FaultKind = "exception"
     masks: int = -1
     num_hits: int = 0
+    struck_at: float = 0.0  # the first time, by the monotonic clock
     woken: threading.Event = field(default_factory=threading.Event)  # ends a stall
 
     def arm(self, kind: FaultKind, masks: int) -> None:
@@ -50,6 +52,8 @@ class Faulty(Member):
         hit = self._hit(pack)
         if hit is None:
             return super().read(pack)
+        if not self.fault.num_hits:
+            self.fault.struck_at = time.monotonic()
         self.fault.num_hits += 1
         match self.fault.kind:
             case "exception":

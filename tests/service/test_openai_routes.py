@@ -337,10 +337,11 @@ def test_a_repeated_chat_joins_the_first(served: Served) -> None:
     assert first.json()["choices"] == again.json()["choices"]
 
 
-def test_a_lost_member_takes_nothing_back(served: Served, client: openai.OpenAI) -> None:
+def test_a_lost_member_takes_nothing_back() -> None:
     messages = [{"role": "user", "content": f"{PROMPT} {DEADLY}"}]
 
-    chunks = list(chat(client, messages=messages, stream=True))
+    with serving(fake_settings(), FakeLoader()) as failing, client_of(failing) as client:
+        chunks = list(chat(client, messages=messages, stream=True))
 
     ends = [tie for chunk in chunks if (tie := (chunk.model_extra or {}).get("tie", {})).get("type") == "tie.completed"]
     assert ends[0]["tie"]["degraded"] is True

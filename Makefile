@@ -57,10 +57,11 @@ check: $(DEV) ## formatting, lint, types, import contracts
 bench: $(DEV) ## time the server against a plain reference decoder, into docs/performance.md
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-fmt: $(DEV) ## rewrite the code in the house's format, and the map of files
+fmt: $(DEV) ## rewrite the code in the house's format, the map of files and the list of settings
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/map_files.py
+	$(BIN)/python docs/list_settings.py
 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)
 	$(BIN)/python -m tie_core.zoo.train

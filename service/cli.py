@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 import tie_core
-from service.bench.command import bench
-from service.settings import EnsembleSettings, Settings, SettingsError, load_settings
+from service.bench.command import ApiKey, bench
+from service.configuration import load_settings
+from service.settings import EnsembleSettings, Settings, SettingsError
 from tie_core.errors import RequestError, TieError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def run(
     prompt: Annotated[str, typer.Argument(help="One user message.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show the canvases and the relays, live.")] = False,
     server: Annotated[str | None, typer.Option(help="URL of a server to ask; else the models load here.")] = None,
+    api_key: ApiKey = None,
     config: Config = None,
     ensemble: Annotated[str | None, typer.Option(help="Which ensemble answers.")] = None,
     models: Annotated[str | None, typer.Option(help="Only these of its members: a,b")] = None,
@@ -126,7 +128,7 @@ def run(
     options |= _given(fill_end=fill_end or None, early_commit=early_commit or None)
     detail = "step" if watch else "round"
     if server is not None:
-        events = _ask_server(server, asked | {"events": detail} | _given(ensemble=ensemble), options)
+        events = _ask_server(server, api_key, asked | {"events": detail} | _given(ensemble=ensemble), options)
     else:
         events = _ask_here(load_settings(config), ensemble, asked | {"detail": detail}, options)
     if watch:
@@ -139,7 +141,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _ask_server(server: str, body: dict[str, Any], options: dict[str, Any]) -> "Iterator[Event]":
+def _ask_server(server: str, key: str | None, body: dict[str, Any], options: dict[str, Any]) -> "Iterator[Event]":
     """Options by the names of the native route."""
     from service.client import server_events
 
@@ -149,7 +151,7 @@ def _ask_server(server: str, body: dict[str, Any], options: dict[str, Any]) -> "
         "unmasking": {name: options[name] for name in ("policy", "fill_end") if name in options} or None,
         "early_commit": options.get("early_commit"),
     }
-    return server_events(server, body | _given(**parts))
+    return server_events(server, body | _given(**parts), key)
 
 
 def _ask_here(

@@ -6,6 +6,7 @@ Speaks `POST /v1/tie/generate` with server-sent events. Types that this version 
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from queue import SimpleQueue
 from typing import Any, Final
@@ -14,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from pydantic import TypeAdapter, ValidationError
 
+from service.configuration import CLIENT_KEY_VARIABLE
 from tie_core.errors import RequestError, TieError
 from tie_core.events import Answer, Completed, Created, Event, Failed, RoundEnded, Started, StepTaken
 
@@ -43,7 +45,20 @@ def event_of(data: Mapping[str, Any]) -> Event | None:
     return event
 
 
-def server_events(server: str, body: Mapping[str, Any]) -> Iterator[Event]:
+def key_headers(key: str | None) -> dict[str, str]:
+    """The header that an API key is sent in; none without one.
+
+    Raises:
+        RequestError: no header can hold the key. The message does not either.
+    """
+    if not key:
+        return {}
+    if not all("!" <= character <= "~" for character in key):
+        raise RequestError("api_key", "an API key is visible ASCII characters: give it as `tie keys new` printed it")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def server_events(server: str, body: Mapping[str, Any], key: str | None = None) -> Iterator[Event]:
     """Send a request and yield its events as they come; the last one is `Completed` or `Failed`.
 
     Raises:
@@ -51,7 +66,7 @@ def server_events(server: str, body: Mapping[str, Any]) -> Iterator[Event]:
         ServerError: it cannot be reached, failed, or broke off.
     """
     try:
-        with _open(server, body) as response:
+        with _open(server, body, key) as response:
             for data in _sent_data(response):
                 event = event_of(data)
                 if event is not None:
@@ -63,13 +78,17 @@ def server_events(server: str, body: Mapping[str, Any]) -> Iterator[Event]:
     raise ServerError(f"{server} ended its answer before it was complete")
 
 
-def _open(server: str, body: Mapping[str, Any]) -> HTTPResponse:
+def _open(server: str, body: Mapping[str, Any], key: str | None) -> HTTPResponse:
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
     data = json.dumps({**body, "stream": True}).encode()
     base = server if "://" in server else f"http://{server}"
     url = f"{base.rstrip('/').removesuffix('/v1')}/v1/tie/generate"
+    private = key_headers(key)
     try:
-        response: HTTPResponse = urlopen(Request(url, data, headers), timeout=SILENCE_SECONDS)
+        request = Request(url, data, headers)
+        for name, value in private.items():
+            request.add_unredirected_header(name, value)  # it is for this server and for nobody it points to
+        response: HTTPResponse = urlopen(request, timeout=SILENCE_SECONDS)
     except HTTPError as error:
         with error:
             raise _refusal(server, error) from None
@@ -95,6 +114,9 @@ def _refusal(server: str, error: HTTPError) -> TieError:
         body = json.loads(error.read())
     except (ValueError, OSError):
         body = None
+    if error.code == HTTPStatus.UNAUTHORIZED:
+        advice = f"give a key of this server in {CLIENT_KEY_VARIABLE} or by --api-key"
+        return ServerError(f"{server} answers with HTTP {error.code}: {advice}")
     if not isinstance(body, dict) or "error" not in body:
         return ServerError(f"{server} answers with HTTP {error.code}: is it a TIE server?")
     told = _error_of(body)

@@ -1,12 +1,5 @@
-"""The configuration: one TOML file and `TIE_*` variables, strict. The environment is read nowhere else.
+"""What can be configured: sections of keys with their defaults and bounds. `configuration.py` reads them."""
 
-`TIE_LIMITS__MAX_RUNNING=8` is `max_running` in `[limits]`. Variables win over the file, arguments over both.
-"""
-
-import os
-import re
-import tomllib
-from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,11 +9,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tie_core import zoo
 from tie_core.engine import STALL_SECONDS, TICK_SECONDS
@@ -28,7 +20,6 @@ from tie_core.errors import OptionsError
 from tie_core.options import resolve_options
 
 PREFIX = "TIE_"
-CONFIG_VARIABLE = "TIE_CONFIG"
 DEFAULT_ENSEMBLE = "tie"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -50,27 +41,35 @@ def is_loopback(host: str) -> bool:
 
 
 class Section(BaseModel):
-    """What all sections share: an unknown key is an error, and nothing changes after loading."""
+    """What all sections share: an unknown key is an error, and nothing changes after loading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    What stands below a field is its line of `docs/settings.md`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ServerSettings(Section):
-    """Where the server listens and how it ends. `port = 0` lets the system choose one.
-
-    `allowed_hosts` are the names that requests may call it by, `["*"]` any. Without any it is those of loopback, and
-    with API keys any.
-    """
+    """Where the server listens and how it ends."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; beyond loopback only with API keys or `allow_public`."""
     port: int = Field(default=8000, ge=0, le=65_535)
+    """Port to listen on; 0 lets the system choose one."""
     allow_public: bool = False
+    """Whether anybody who reaches the address may use it, without API keys."""
     allowed_hosts: list[Host] = []
+    """Names that requests may call the server by, `["*"]` any; without any, loopback's, and with API keys any."""
     workers: int = 1
+    """Always 1: every process would load all models."""
     drain_seconds: Seconds = 30.0
+    """How long the end of the server waits for the requests that run, before it cancels them."""
     stale_after_seconds: Seconds = 60.0
+    """How long a model's thread may give no sign of life until the server is not ready."""
     ping_seconds: Seconds = 15.0
+    """How often a silent event stream is sent a comment, so that nobody takes it for dead."""
     send_timeout_seconds: Seconds = 30.0
+    """How long a client may take nothing of a stream until it is cut off."""
 
     @field_validator("workers")
     @classmethod
@@ -86,28 +85,38 @@ class ServerSettings(Section):
 
 
 class AuthSettings(Section):
-    """API keys: a TOML file as `tie keys new` writes it. Without a file everybody may ask."""
+    """Who may ask."""
 
     keys_file: Path | None = None
+    """TOML file of API keys, as `tie keys new` writes it; without one everybody may ask."""
     open_metrics: bool = False
+    """Whether `/metrics` needs no API key."""
 
 
 class ModelSettings(Section):
-    """A member: a checkpoint folder under a name."""
+    """A member of ensembles: a checkpoint folder under a name. Without any: the embedded zoo."""
 
     name: Name
+    """What requests and metrics call it."""
     path: Path
+    """Checkpoint folder, `~` allowed."""
     device: Annotated[str, StringConstraints(pattern=r"^(cpu|cuda(:\d{1,2})?)$")] = "cpu"
+    """Where it is: `cpu`, `cuda` or `cuda:N`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What its weights are held and its forwards computed in."""
 
 
 class EnsembleSettings(Section):
-    """Members that answer as one. `defaults` are options; `policy_defaults` lie over them for one policy."""
+    """Members that answer as one, the first ensemble where a request names none. Without any: `tie`, of all models."""
 
     name: Name
+    """What requests ask for."""
     models: list[Name] = Field(min_length=1)
+    """Its members, by their names."""
     defaults: dict[str, Any] = {}
+    """Options of its requests, where they do not say otherwise."""
     policy_defaults: dict[str, dict[str, Any]] = {}
+    """Options that lie over `defaults` under one unmasking policy, by the policy's name."""
 
     @model_validator(mode="after")
     def _options_exist(self) -> Self:
@@ -121,44 +130,61 @@ class EnsembleSettings(Section):
 
 
 class LimitSettings(Section):
-    """What one request and all of them together may take.
-
-    A packed forward holds what should take `tick_seconds`, as measured at the start, and what the memory holds;
-    `max_batch_positions` bounds it further. Of a run the newest `max_kept_states` states are kept one by one, and after
-    its end it can be asked for until one of the other `kept` limits is reached. A model whose forward takes more than
-    `stall_seconds`, and 20 times what it should, is taken to hang: requests go on without it, and its thread is
-    replaced. `waiting_reserve` is the share of the waiting places that only keys which hold few may take.
-    """
+    """What one request and all of them together may take."""
 
     max_running: Count = 32
+    """Requests in their rounds at once."""
     max_waiting: int = Field(default=128, ge=0)
+    """Requests in the queue at once."""
     waiting_reserve: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the waiting places that only API keys which hold few may take."""
     max_waiting_positions: Count | None = None
+    """Cost of all requests that wait, in forward positions."""
     max_request_positions: Count | None = None
+    """Cost of one request, in forward positions."""
     tick_seconds: Annotated[float, Field(ge=0.001, le=60)] = TICK_SECONDS
+    """How long one packed forward should take at most, by what is measured at the start."""
     max_batch_positions: Count | None = None
+    """Positions of one packed forward, beside what `tick_seconds` and the memory allow."""
     stall_seconds: Seconds = STALL_SECONDS
+    """A model whose forward takes longer, and 20 times what it should, is taken to hang; its thread is replaced."""
     max_body_bytes: Count = 1_048_576
+    """Size of a request's body."""
     max_prompt_chars: Count = 200_000
+    """Characters of a request's messages together, or of its prompt."""
     body_seconds: Seconds = 20.0
+    """How long a request's body may take to arrive."""
     max_connections: Count = 2_048
+    """Connections open at once; probes are answered beyond it."""
     max_headers: Count = 100
+    """Headers of a request."""
     max_header_bytes: Annotated[int, Field(ge=1_024)] = 32_768
+    """Size of a request's headers."""
     header_seconds: Seconds = 10.0
+    """How long a request's headers may take to arrive."""
     keep_alive_seconds: Count = 30
+    """How long an idle connection stays open."""
     max_seconds: Seconds | None = None
+    """How long a request may take from its admission, the queue included."""
     max_kept_states: int = Field(default=256, ge=4)
+    """Steps and answers of a run that are kept one by one for its readers; older ones are merged."""
     kept_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """How long an ended request can be asked for."""
     max_kept_runs: int = Field(default=1_000, ge=0)
+    """Ended requests that can be asked for."""
     max_kept_bytes: int = Field(default=67_108_864, ge=0)
+    """Size of all that is kept of ended requests."""
 
 
 class TelemetrySettings(Section):
-    """Where traces go: to a collector (OTLP over HTTP), or where the OTEL_* variables say, if they are to count."""
+    """Where traces go, if they go anywhere."""
 
     otlp_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")] | None = None
+    """URL of a collector of traces (OTLP over HTTP)."""
     use_otel_variables: bool = False
+    """Whether the `OTEL_*` variables say where traces go."""
     service_name: Name = "tie-server"
+    """What the collector calls this server."""
 
 
 def _zoo_models() -> list[ModelSettings]:
@@ -235,81 +261,3 @@ class Settings(BaseSettings):
     @property
     def default_ensemble(self) -> EnsembleSettings:
         return self.ensembles[0]
-
-
-def load_settings(config: Path | None = None, **server: Any) -> Settings:
-    """The settings: `config` or the file that TIE_CONFIG names, variables over it, server options over both.
-
-    Raises:
-        SettingsError: a file that cannot be read, an unknown key or variable, a value out of range.
-    """
-    path = config or (Path(named) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
-    layers = [_read_file(path) if path else {}, _read_environment(), {"server": _given(server)}]
-    try:
-        return Settings(**_merged(layers))
-    except ValidationError as error:
-        raise SettingsError("; ".join(_describe(detail) for detail in error.errors(include_url=False))) from None
-
-
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"the configuration {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise SettingsError(f"the configuration {path} is not valid TOML: {error}") from None
-
-
-def _read_environment() -> dict[str, Any]:
-    for variable in os.environ:
-        if variable.upper().startswith(PREFIX) and variable != CONFIG_VARIABLE:
-            _check_variable(variable)
-    try:
-        return EnvSettingsSource(Settings)()
-    except ValueError as error:  # pydantic-settings' own: a list or table that is no JSON
-        raise SettingsError(f"{error}: lists and tables in variables are JSON") from None
-
-
-def _check_variable(variable: str) -> None:
-    section, *rest = variable[len(PREFIX) :].lower().split("__")
-    known = {name: field.annotation for name, field in Settings.model_fields.items()}
-    if section not in known:
-        raise SettingsError(f"{variable}: unknown variable; it would be a section, one of {', '.join(known)}")
-    kind = known[section]
-    keys = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
-    if rest and (len(rest) > 1 or rest[0] not in keys):
-        raise SettingsError(f"{variable}: unknown variable; [{section}] has {', '.join(keys) or 'a JSON value'}")
-
-
-def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Later layers win, key by key within a section; lists are replaced."""
-    result: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            below = result.get(name)
-            result[name] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
-    return result
-
-
-def _describe(detail: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in detail["loc"]) or "configuration"
-    if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_known_keys(detail['loc'])}"
-    return f"{where}: {re.sub('^Value error, ', '', detail['msg'])}"
-
-
-def _known_keys(loc: tuple[int | str, ...]) -> str:
-    sections: dict[str, type[BaseModel]] = {
-        "server": ServerSettings,
-        "auth": AuthSettings,
-        "models": ModelSettings,
-        "ensembles": EnsembleSettings,
-        "limits": LimitSettings,
-        "telemetry": TelemetrySettings,
-    }
-    section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
-    return f"; the keys there are {', '.join(section.model_fields)}" if section else ""

@@ -18,8 +18,17 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import tie_core
+from service.configuration import load_settings
 from service.schemas import parse_generate
-from service.settings import load_settings
+from service.settings import (
+    AuthSettings,
+    EnsembleSettings,
+    LimitSettings,
+    ModelSettings,
+    ServerSettings,
+    Settings,
+    TelemetrySettings,
+)
 from tie_core.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -228,6 +237,31 @@ def test_the_map_of_files_is_up_to_date() -> None:
     page = read("docs/architecture.md")
 
     assert page == runpy.run_path(str(ROOT / "docs" / "map_files.py"))["page_with_map"](page), "run `make fmt`"
+
+
+def settings_page() -> str:
+    return runpy.run_path(str(ROOT / "docs" / "list_settings.py"))["settings_page"]()
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert read("docs/settings.md") == settings_page(), "run `make fmt`"
+
+
+def test_every_setting_is_on_its_page_with_a_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| ([^|]+) \|$", settings_page(), re.MULTILINE)
+
+    sections = (ServerSettings, AuthSettings, ModelSettings, EnsembleSettings, LimitSettings, TelemetrySettings)
+    assert [name for name, _ in rows] == [name for section in sections for name in section.model_fields]
+    assert all(meaning.endswith(".") for _, meaning in rows)
+
+
+def test_a_variable_of_the_page_with_its_default_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = re.findall(r"\| `([^`]+)` \| `(TIE_\w+__\w+)` \|", settings_page())
+    for default, variable in defaults:
+        monkeypatch.setenv(variable, default.strip('"'))
+
+    assert len(defaults) > 20
+    assert load_settings() == Settings()
 
 
 def test_the_architecture_page_draws_the_layers_of_the_contract() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from service.client import ServerError
+from service.client import ServerError, key_headers
 from service.loading import Loaded
 from service.schemas import AnswerBody, Body, GenerateBody, TieBody, UnmaskingBody
 from tie_core.ensemble import Ensemble
@@ -112,13 +112,18 @@ def _path(name: str) -> tuple[str, ...]:
     raise OptionsError(name, f"unknown option; the server's route has no field {name!r}")
 
 
-def open_client(server: str) -> httpx.AsyncClient:
+def open_client(server: str, key: str | None = None) -> httpx.AsyncClient:
     """A client of a server named as people name it: with or without scheme, slash or `/v1` at the end."""
+    headers = key_headers(key)
     base = server if "://" in server else f"http://{server}"
     unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     try:
         return httpx.AsyncClient(
-            base_url=base.rstrip("/").removesuffix("/v1"), limits=unlimited, timeout=SILENCE_SECONDS, trust_env=False
+            base_url=base.rstrip("/").removesuffix("/v1"),
+            headers=headers,
+            limits=unlimited,
+            timeout=SILENCE_SECONDS,
+            trust_env=False,
         )
     except httpx.InvalidURL as error:
         raise ServerError(f"{server} is no URL: {error}") from None

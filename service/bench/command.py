@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from service.settings import load_settings
+from service.configuration import CLIENT_KEY_VARIABLE, load_settings
 from tie_core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from service.bench.workload import Workload
 
 
+ApiKey = Annotated[str | None, typer.Option(envvar=CLIENT_KEY_VARIABLE, help="Key for the server at --server.")]
+
+
 def bench(
     server: Annotated[str | None, typer.Option(help="URL of a TIE server; else the models load here.")] = None,
+    api_key: ApiKey = None,
     openai: Annotated[str | None, typer.Option(help="URL of another OpenAI-compatible server, side by side.")] = None,
     openai_model: Annotated[str | None, typer.Option(help="Its model. Default: the first it lists.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file. Without one: the embedded zoo.")] = None,
@@ -54,7 +58,7 @@ def bench(
     texts = prompts.mixed_prompts(num, seed=seed)
     workload = prompts.Workload(texts, options, names)
     settings = None if server else load_settings(config)
-    rows = asyncio.run(_measure(workload, sendings, server, settings, ensemble, openai, openai_model))
+    rows = asyncio.run(_measure(workload, sendings, server, api_key, settings, ensemble, openai, openai_model))
     if as_json:
         _print_json(workload, seed, rows)
     else:
@@ -89,6 +93,7 @@ async def _measure(
     workload: "Workload",
     sendings: "list[Sending]",
     server: str | None,
+    key: str | None,
     settings: Any,
     ensemble: str | None,
     openai: str | None,
@@ -97,7 +102,10 @@ async def _measure(
     from service.bench import sides
 
     async with AsyncExitStack() as stack:
-        ours = sides.tie_side(server, ensemble, workload) if server else sides.engine_side(settings, ensemble, workload)
+        if server:
+            ours = sides.tie_side(server, key, ensemble, workload)
+        else:
+            ours = sides.engine_side(settings, ensemble, workload)
         chosen = [await stack.enter_async_context(ours)]
         if openai is not None:
             max_tokens = int(workload.options["gen_length"])

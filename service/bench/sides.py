@@ -100,9 +100,9 @@ async def engine_side(settings: Settings, name: str | None, workload: Workload) 
 
 
 @asynccontextmanager
-async def tie_side(server: str, ensemble: str | None, workload: Workload) -> AsyncIterator[Side]:
+async def tie_side(server: str, key: str | None, ensemble: str | None, workload: Workload) -> AsyncIterator[Side]:
     """A TIE server; its CPU is known if its metrics tell it."""
-    async with open_client(server) as client:
+    async with open_client(server, key) as client:
         models = list(workload.models) if workload.models else None
         yield Side("tie", ask_tie(client, workload.options, models=models, ensemble=ensemble), _told_by(client))
 

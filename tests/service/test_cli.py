@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 import tie_core
 from service import cli, client
 from service.cli import app, main
-from service.keys import KeyEntry, KeysFile
-from service.settings import AuthSettings
+from service.configuration import load_settings
+from service.keys import KeyEntry, KeysFile, add_key
+from service.settings import AuthSettings, Settings
 from tests.service import story
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
@@ -33,7 +34,7 @@ Said = list[tuple[str, dict[str, Any]]]
 
 @pytest.fixture(autouse=True)
 def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("TIE_CONFIG", "NO_COLOR", "FORCE_COLOR"):
+    for variable in ("TIE_CONFIG", "TIE_API_KEY", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -355,6 +356,79 @@ def test_a_run_on_a_real_server_can_be_watched() -> None:
     assert rounds
     assert re.search(r"^answer: \d+$", result.stdout, re.MULTILINE)
     assert re.search(r"^from zoo-\w+ by lowest_tcc", result.stdout, re.MULTILINE)
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The URL of a server that asks for keys, and one of them."""
+    file = tmp_path / "keys.toml"
+    key = add_key(file, "alice")
+    with serving(fake_settings(auth=AuthSettings(keys_file=file)), FakeLoader()) as served:
+        yield served.url, key
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_a_server_that_asks_for_a_key_is_given_it(
+    keyed: tuple[str, str], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, key = keyed
+    given = ["--api-key", key] if way == "option" else []
+    if way == "variable":
+        monkeypatch.setenv("TIE_API_KEY", key)
+
+    result = invoke("run", story.PROMPT, "--server", url, "--watch", *given)
+
+    assert re.search(r"^answer: \d+$", result.stdout, re.MULTILINE)
+    assert key not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("key", ["", "tie-wrong", "tie-tv\nX-Evil: 1", "tie-€"])
+def test_a_key_that_opens_nothing_is_one_line_that_does_not_show_it(
+    keyed: tuple[str, str], key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIE_API_KEY", key)
+
+    assert run_main(monkeypatch, "run", story.PROMPT, "--server", keyed[0]) in (1, 2)
+
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "TIE_API_KEY" in told.err or "visible ASCII" in told.err
+    assert not key or key.splitlines()[0] not in told.err
+
+
+def test_a_key_follows_no_redirect_to_another_server() -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(303)
+            self.send_header("location", f"http://127.0.0.1:{other.server_port}/")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("authorization"))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    seen: list[str | None] = []
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as named, HTTPServer(("127.0.0.1", 0), Elsewhere) as other:
+        threads = [threading.Thread(target=server.handle_request) for server in (named, other)]
+        for thread in threads:
+            thread.start()
+        with pytest.raises(TieError, match="before it was complete"):
+            list(client.server_events(f"http://127.0.0.1:{named.server_port}", {"prompt": "x"}, "tie-secret"))
+        for thread in threads:
+            thread.join()
+
+    assert seen == [None]
+
+
+def test_a_server_needs_no_settings_but_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIE_API_KEY", "tie-secret")
+
+    assert load_settings() == Settings()
 
 
 def error_body(kind: str, param: str | None = None) -> bytes:

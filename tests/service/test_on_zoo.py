@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
 import sys
 from service.server import serve
-from service.settings import load_settings
+from service.configuration import load_settings
 sys.exit(serve(load_settings(port=0), announce=lambda url: print(url, flush=True)))
 """
 NUM_AT_ONCE = 64

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, SettingsError, load_settings
+from service.configuration import load_settings
+from service.settings import Settings, SettingsError
 from tie_core import zoo
 
 FILE = """

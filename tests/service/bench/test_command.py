@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 
 from service.bench import sides
 from service.cli import app, main
+from service.keys import add_key
+from service.settings import AuthSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
 
@@ -18,7 +21,8 @@ SMALL = ("--requests", "3", "--gen-length", "8", "--block-size", "4")
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TIE_CONFIG", raising=False)
+    for variable in ("TIE_CONFIG", "TIE_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(sides, "load", FakeLoader())
 
 
@@ -61,6 +65,19 @@ def test_a_server_and_another_one_are_asked_side_by_side(monkeypatch: pytest.Mon
     assert [row["side"] for row in rows] == ["tie", "openai"]
     assert rows[0]["generated_tokens"] == 24
     assert rows[0]["mean_batch_rows"] >= 1
+
+
+def test_a_server_that_asks_for_a_key_is_given_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.toml"
+    key = add_key(file, "alice")
+    monkeypatch.setenv("TIE_API_KEY", key)
+    with serving(fake_settings(auth=AuthSettings(keys_file=file)), FakeLoader()) as served:
+        result = bench("--server", served.url, "--concurrency", "2", "--json")
+
+    (row,) = json.loads(result.stdout)["rows"]
+    assert row["generated_tokens"] == 24
+    assert row["mean_batch_rows"] >= 1  # of the metrics, which ask for the key as well
+    assert key not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

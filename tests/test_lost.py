@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import VOCABULARY, Drive, Oracle, drive
-from tests.test_tie import BLANK, options, steady, wavering
+from tests.scripted import VOCABULARY, Drive, Guess, Oracle, drive
+from tests.test_tie import BLANK, options, reasoning, steady, wavering
+from tie_core.canvas import Canvas
 from tie_core.errors import LossReason, MemberError, NoMemberLeftError, OutOfMemoryError
 from tie_core.lost import Lost
 from tie_core.scoring import ChangeCount, History, Scope, Score
@@ -75,6 +76,18 @@ def test_the_moment_of_a_loss_makes_no_difference(score: str, number: int, membe
     in_a_reading = run(oracles, lose(member, number, Probe), **changes)
 
     assert told(in_its_steps) == told(in_a_reading)
+
+
+@pytest.mark.parametrize("kind", [Decode, Probe])
+def test_without_the_one_that_doubts_the_others_commit_early(kind: type) -> None:
+    def settled(seen: Canvas) -> dict[int, Guess]:
+        return {**reasoning(3), 5: (3, 0.99), 6: (3, 0.99)}
+
+    seen = run([settled, settled, wavering(4)], lose(2, 1, kind), score="top1", early_commit=True)
+
+    assert seen.rounds == []
+    assert [run.member for run in seen.end.candidates] == [0, 1]
+    assert seen.end.final_canvas.generated[5:] == (3, 3)
 
 
 def test_readings_of_and_by_a_lost_member_count_nowhere() -> None:

@@ -228,7 +228,8 @@ def _read(
     if len(left) < len(trajectories):
         left = commit_early(left, vocabularies, options)
         views = Views(_ends(canvases, left), vocabularies)
-    return left, views, {probe: read[probe] for probe in _probes_of_all(views, left, options)}
+    probes = () if _any_is_answered(left) else _probes_of_all(views, left, options)
+    return left, views, {probe: read[probe] for probe in probes}
 
 
 def _probes_of_all(views: Views, trajectories: Sequence[Trajectory], options: TieOptions) -> tuple[Probe, ...]:

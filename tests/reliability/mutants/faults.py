@@ -18,6 +18,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/test_lost.py",),
     ),
     Mutant(
+        "where the one that doubts is lost in a reading, readings of what nobody read are looked for",
+        "tie_core/tie.py",
+        "() if _any_is_answered(left) else _probes_of_all(",
+        "_probes_of_all(",
+        ("tests/test_lost.py::test_without_the_one_that_doubts_the_others_commit_early",),
+    ),
+    Mutant(
+        "a member that is lost in the final stretch stays a candidate",
+        "tie_core/tie.py",
+        "for run in attendance.left(trajectories)\n",
+        "for run in trajectories\n",
+        ("tests/properties/test_losses.py",),
+    ),
+    Mutant(
         "numbers that are none are taken for statistics",
         "tie_core/prediction.py",
         "self.is_finite & np.isfinite(sums) & (lowest >= 0)",

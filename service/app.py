@@ -61,7 +61,7 @@ def create_app(
     _add_middleware(app, service, log)
     for module in (tie, openai, models, ops, docs):
         app.include_router(module.router)
-    add_schemas(app)
+    add_schemas(app, settings)
     if telemetry is not None:
         telemetry.instrument(app)
     return app

@@ -48,16 +48,16 @@ class Gate:
             raise unavailable("too_many_connections", "too many connections are open: try again later", 1)
         headers = Headers(scope=scope)
         self._check_host(headers)
-        if self._keys is not None and not (self._auth.open_metrics and scope["path"] == METRICS):
+        if self._keys is not None and asks_for_key(self._auth, scope["path"]):
             holder = await self._holder(headers, self._keys)
             HOLDER.set(holder)
             scope["state"]["key_id"] = scope["state"]["log"]["key"] = holder.name
 
     def _check_host(self, headers: Headers) -> None:
         """Against a page whose name is made to mean this machine, which a browser would let ask anything here."""
-        allowed = self._server.allowed_hosts
-        if "*" in allowed or (not allowed and self._keys is not None):
+        if not checks_host(self._server, has_keys=self._keys is not None):
             return
+        allowed = self._server.allowed_hosts
         host = _without_port(headers.get("host", "")).lower()
         if not (host in allowed if allowed else is_loopback(host.strip("[]")) or host == self._server.host):
             message = (
@@ -77,6 +77,16 @@ class Gate:
             message = "this is not an API key of this server: `tie keys new NAME` makes one"
             raise ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
         return holder
+
+
+def checks_host(server: ServerSettings, *, has_keys: bool) -> bool:
+    """Whether a request under a name that is not the server's own is refused."""
+    return "*" not in server.allowed_hosts and not (has_keys and not server.allowed_hosts)
+
+
+def asks_for_key(auth: AuthSettings, path: str) -> bool:
+    """Whether a path that is no probe asks for a key, where there are keys."""
+    return not (auth.open_metrics and path == METRICS)
 
 
 def _without_port(host: str) -> str:

@@ -5,8 +5,11 @@ from typing import Any, get_args
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter
 
+from service.claims import VISIBLE
+from service.gate import PROBES, asks_for_key, checks_host
 from service.openai_schemas import ChatBody, CompletionBody
 from service.schemas import GenerateBody
+from service.settings import Settings
 from tie_core.events import Completed
 from tie_core.request import Detail
 
@@ -50,6 +53,22 @@ REQUEST_STATE: dict[str, Any] = {
     },
 }
 
+BEARER: dict[str, Any] = {"type": "http", "scheme": "bearer", "description": "an API key of this server"}
+HEADERS: dict[int, tuple[str, str]] = {
+    401: ("www-authenticate", "string"),
+    429: ("retry-after", "integer"),
+    503: ("retry-after", "integer"),
+}
+"""The header that an error of a status has, and its type."""
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "the same key with the same body is the same run",
+    "schema": {"type": "string", "pattern": f"^{VISIBLE.pattern}$"},
+}
+QUESTION = "rev 314159; inc 271828; add 141421"
+"""One that the embedded zoo can answer."""
+
 
 def _completion(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
     """OpenAI's object, and what is ours in it."""
@@ -76,12 +95,19 @@ def _reference(name: str) -> dict[str, str]:
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
     content = {"application/json": {"schema": _reference(model.__name__)}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [IDEMPOTENCY_KEY]}
 
 
 def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"schema": _reference("Error")}}
-    return {code: {"description": "an error", "content": content} for code in codes}
+    return {code: _error(code) for code in codes}
+
+
+def _error(code: int) -> dict[str, Any]:
+    described = {"description": "an error", "content": {"application/json": {"schema": _reference("Error")}}}
+    if code not in HEADERS:
+        return described
+    name, kind = HEADERS[code]
+    return described | {"headers": {name: {"schema": {"type": kind}}}}
 
 
 def streamed() -> dict[int | str, dict[str, Any]]:
@@ -108,8 +134,14 @@ def followed_from() -> dict[str, Any]:
     detail = {"type": "string", "enum": list(get_args(Detail))}
     return {
         "parameters": [
-            {"name": "starting_after", "in": "query", "required": False, "schema": number},
-            {"name": "events", "in": "query", "required": False, "schema": detail},
+            {"name": "starting_after", "in": "query", "schema": number},
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "schema": number,
+                "description": "as `starting_after`, which wins",
+            },
+            {"name": "events", "in": "query", "schema": detail},
         ]
     }
 
@@ -119,7 +151,7 @@ def followed() -> dict[int | str, dict[str, Any]]:
     text = {"schema": {"type": "string"}}
     content = {"text/event-stream": SERVER_SENT, "application/x-ndjson": text}
     over = {"description": "the request has ended and every event of it was seen"}
-    return {200: {"description": "the events", "content": content}, 204: over, **errors(400, 404)}
+    return {200: {"description": "the events", "content": content}, 204: over, **errors(400, 404, 429)}
 
 
 def completed_by(kind: str) -> dict[int | str, dict[str, Any]]:
@@ -129,19 +161,45 @@ def completed_by(kind: str) -> dict[int | str, dict[str, Any]]:
     return {200: answer, **errors(400, 404, 408, 409, 413, 415, 500, 503, 504)}
 
 
-def add_schemas(app: FastAPI) -> None:
-    """Let /openapi.json define what `body_of`, `errors` and `streamed` refer to."""
+def add_schemas(app: FastAPI, settings: Settings) -> None:
+    """Let /openapi.json define what `body_of`, `errors` and `streamed` refer to, and tell what the gate may answer."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:  # FastAPI keeps the page that it has made, and this with it
-            generate().setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
+            page = generate()
+            page["components"] = {"schemas": _schemas(settings.default_ensemble.name)}
+            if settings.auth.keys_file is not None:
+                page["components"]["securitySchemes"] = {"bearer": BEARER}
+            for path in page["paths"].keys() - PROBES:
+                for operation in page["paths"][path].values():
+                    operation["responses"].pop("422", None)  # FastAPI's own: what is read here is refused as 400
+                    _add_gate(operation, path, settings)
         return generate()
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _schemas() -> dict[str, Any]:
+def _add_gate(operation: dict[str, Any], path: str, settings: Settings) -> None:
+    """What may come before the route: a key that is asked for, and refusals."""
+    has_keys = settings.auth.keys_file is not None
+    refusals = [503]
+    if checks_host(settings.server, has_keys=has_keys):
+        refusals.append(421)
+    if has_keys and asks_for_key(settings.auth, path):
+        operation["security"] = [{"bearer": []}]
+        refusals += [401, 429] if "requestBody" in operation else [401]
+    for code in refusals:
+        operation["responses"].setdefault(str(code), _error(code))
+
+
+def _schemas(ensemble: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": QUESTION}]
+    examples: dict[type, dict[str, Any]] = {
+        GenerateBody: {"messages": messages},
+        ChatBody: {"model": ensemble, "messages": messages},
+        CompletionBody: {"model": ensemble, "prompt": QUESTION},
+    }
     schemas: dict[str, Any] = {
         "Error": ERROR,
         "RequestState": REQUEST_STATE,
@@ -152,4 +210,6 @@ def _schemas() -> dict[str, Any]:
         schema = TypeAdapter(kind).json_schema(ref_template=REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema
+    for body, example in examples.items():
+        schemas[body.__name__]["examples"] = [example]
     return schemas

@@ -1,4 +1,4 @@
-"""Requests made from our own OpenAPI page, good and bad, against every check that schemathesis has."""
+"""Requests made from our own OpenAPI page, good and bad, with a key and without one, against every check there is."""
 
 import os
 import re
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import LimitSettings
+from service.keys import add_key
+from service.settings import AuthSettings, LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
 
@@ -27,8 +28,11 @@ def test_every_operation_keeps_its_word(
 ) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     limits = LimitSettings(max_request_positions=20_000, max_waiting=10_000)
-    with serving(fake_settings(limits=limits), FakeLoader()) as served:
+    auth = AuthSettings(keys_file=tmp_path / "keys.toml")
+    key = add_key(tmp_path / "keys.toml", "mine")
+    with serving(fake_settings(limits=limits, auth=auth), FakeLoader()) as served:
         command = [str(TOOL), "run", f"{served.url}/openapi.json", "--checks", "all", "--mode", "all", "--seed", "1"]
+        command += ["--header", f"Authorization: Bearer {key}"]
         if numbers(0, 1) == 0:
             command += ["--phases", "examples,fuzzing,stateful"]  # without each field's every bound, in order
         command += ["--max-examples", str(numbers(3, 100)), "--generation-database", "none", "--no-color"]

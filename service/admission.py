@@ -5,13 +5,13 @@ The event loop's alone, so that nothing comes between a check and what it allows
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 
 from service.drain_rate import DrainRate
 from service.errors import RATE_LIMIT, ApiError, unavailable
-from service.quotas import HOLDER, Holder, Quotas
+from service.quotas import HOLDER, Holder, Quotas, UsedUp
 from service.run import Run
 from service.settings import LimitSettings
 from tie_core.events import Completed
@@ -69,8 +69,9 @@ class Admission:
             ApiError: 400 where it is too large in itself, 429 beyond the holder's quota, 503 behind a full backlog.
         """
         self._check_size(holder, positions)
-        if not self._quotas.fits(holder, positions):
-            raise self._used_up(holder, positions)
+        used_up = self._quotas.used_up(holder, positions)
+        if any(used.what == "positions" for used in used_up):  # as a request it is counted already
+            raise _used_up(used_up)
         self._check_backlog(positions)
         self._quotas.spend(holder, positions)
 
@@ -99,7 +100,7 @@ class Admission:
         own = [run for run in self._live.values() if run.request.tenant == holder.name]
         if len(own) + self._quotas.num_preparing[holder.name] >= most:
             seconds = self._seconds_for(min((run.positions for run in own), default=0))
-            raise _beyond_quota(f"this key has {most} requests at once: wait for one to end", seconds)
+            raise _beyond_quota(f"{most:,} requests at once", "wait for one to end", seconds)
 
     def _check_places(self, holder: Holder) -> None:
         """The last places are for keys that hold few, so that no flood shuts the others out."""
@@ -120,12 +121,8 @@ class Admission:
         return unavailable("queue_full", message, self._seconds_for(self._positions() // max(1, len(self._live))))
 
     def _check_quota(self, holder: Holder) -> None:
-        if self._quotas.wait(holder):
-            raise self._used_up(holder, 0)
-
-    def _used_up(self, holder: Holder, positions: int) -> ApiError:
-        message = "this key has used up what it may in a minute: try again later"
-        return _beyond_quota(message, self._quotas.wait(holder, positions))
+        if used_up := self._quotas.used_up(holder):
+            raise _used_up(used_up)
 
     def _check_size(self, holder: Holder, positions: int) -> None:
         bounds = (self._limits.max_request_positions, holder.quota.positions_per_minute)
@@ -149,5 +146,12 @@ class Admission:
             raise unavailable("queue_full", message, self._seconds_for(waiting + positions - most))
 
 
-def _beyond_quota(message: str, seconds: int) -> ApiError:
+def _used_up(bounds: Sequence[UsedUp]) -> ApiError:
+    seconds = max(used.seconds for used in bounds)
+    told = " and ".join(f"{used.most:,} {used.what} a minute" for used in bounds)
+    return _beyond_quota(told, f"try again in {seconds} s", seconds)
+
+
+def _beyond_quota(bound: str, what_to_do: str, seconds: int) -> ApiError:
+    message = f"this key's quota of {bound} leaves no room for this request: {what_to_do}"
     return ApiError(429, "quota_exceeded", message, kind=RATE_LIMIT, headers={"retry-after": str(max(1, seconds))})

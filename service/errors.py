@@ -21,28 +21,37 @@ SERVER: Final = "server_error"
 RATE_LIMIT: Final = "rate_limit_error"
 AUTHENTICATION: Final = "authentication_error"
 CLIENT_CLOSED: Final = 499  # nginx's number: the client left before the answer
+FAILED_ON_ALL: Final = (
+    "every model that was asked failed at this request itself, and is likely to fail again: change it or ask other"
+    " models; whoever runs the server finds the reason by x-request-id"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a kind of error is over HTTP. Without `message` the error speaks for itself."""
+    """What a kind of error is over HTTP. Without `message` the error speaks for itself.
+
+    `is_final`: the same request is not to be tried again, whatever the status says.
+    """
 
     status: int
     type: str
     code: str
     message: str | None = None
+    is_final: bool = False
 
 
 TABLE: Final[Mapping[type[Exception], Problem]] = {
     core.UnknownModelError: Problem(404, INVALID, "model_not_found"),
     core.PromptError: Problem(400, INVALID, "invalid_prompt"),
+    core.ContextLengthError: Problem(400, INVALID, "context_length_exceeded"),
     core.OptionsError: Problem(400, INVALID, "invalid_value"),
     core.RequestError: Problem(400, INVALID, "invalid_request"),
     core.OverloadedError: Problem(503, UNAVAILABLE, "queue_full"),
     core.EngineClosedError: Problem(503, UNAVAILABLE, "draining"),
     core.OutOfMemoryError: Problem(503, UNAVAILABLE, "out_of_memory"),
     core.NoMemberLeftError: Problem(503, UNAVAILABLE, "no_member_left"),
-    core.MemberError: Problem(500, SERVER, "member_failed", "a model failed on this request: try it again"),
+    core.MemberError: Problem(500, SERVER, "member_failed", FAILED_ON_ALL, is_final=True),
     core.CancelledError: Problem(409, INVALID, "cancelled"),
     core.DeadlineError: Problem(504, SERVER, "deadline_exceeded"),
     Exception: Problem(500, SERVER, "internal_error", "an internal error ended this request"),
@@ -71,15 +80,17 @@ class ApiError(Exception):
         param: str | None = None,
         kind: str = INVALID,
         headers: Mapping[str, str] | None = None,
+        is_final: bool = False,
     ) -> None:
         super().__init__(message)
+        self.is_final = is_final
         self.status, self.code, self.param, self.kind = status, code, param, kind
         self.headers = dict(headers or {})
 
     @property
     def is_retryable(self) -> bool:
         """True where the same request may succeed later."""
-        return self.status >= 500 or self.status == 429
+        return not self.is_final and (self.status >= 500 or self.status == 429)
 
     def body(self) -> dict[str, Any]:
         return {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
@@ -103,6 +114,7 @@ def api_error(error: Exception) -> ApiError:
         param=WIRE_NAMES.get(param, param) if param else None,
         kind=problem.type,
         headers={"retry-after": "1"} if problem.status == 503 else None,
+        is_final=problem.is_final,
     )
 
 

@@ -74,7 +74,7 @@ class Gate:
         is_bearer = len(given) == 1 and given[0][: len(SCHEME)].lower() == SCHEME
         holder = await keys.find(given[0][len(SCHEME) :].strip()) if is_bearer else None
         if holder is None:
-            message = "this is not an API key of this server: `tie keys new NAME` makes one"
+            message = "this is not an API key of this server: check it, or ask whoever runs the server for one"
             raise ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
         return holder
 

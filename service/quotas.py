@@ -32,12 +32,21 @@ class Holder:
     quota: Quota = Quota()
 
 
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """A quota of so many requests or positions a minute that has room again after so many whole seconds."""
+
+    what: str
+    most: int
+    seconds: int
+
+
 HOLDER: Final[ContextVar[Holder]] = ContextVar("holder", default=Holder())  # noqa: B039
 """Set for each request at the gate, so that no route can forget to pass it on."""
 
 
 class Quotas:
-    """What all holders have taken. The event loop's alone, so nothing comes between `wait` and `spend`.
+    """What all holders have taken. The event loop's alone, so nothing comes between `used_up` and `spend`.
 
     Requests are counted in a moving window. Positions are counted in a fixed one, which begins with the first request
     after the last one's end: it keeps one number, where a moving one would keep an entry for every position.
@@ -49,27 +58,22 @@ class Quotas:
         self._positions = FixedWindowRateLimiter(self._storage)
         self.num_preparing: Counter[str] = Counter()
 
-    def wait(self, holder: Holder, positions: int = 0) -> int:
-        """Whole seconds after which another request of so many positions, no more than the quota, is let in. 0: now."""
-        wait = 0
+    def used_up(self, holder: Holder, positions: int = 0) -> list[UsedUp]:
+        """What keeps another request of so many positions, no more than the quota, out; nothing if it is let in now."""
+        found = []
         for limiter, limit, what, cost in self._bounds(holder.quota, positions):
             if not limiter.test(limit, holder.name, what, cost=cost):
                 reset = limiter.get_window_stats(limit, holder.name, what).reset_time
-                wait = max(wait, ceil(reset - time.time()), 1)
-        return wait
+                found.append(UsedUp(what, limit.amount, max(ceil(reset - time.time()), 1)))
+        return found
 
     def count(self, holder: Holder) -> None:
-        """One request, before any work on it and whatever becomes of it, after `wait` was 0."""
+        """One request, before any work on it and whatever becomes of it, where nothing was used up."""
         if (most := holder.quota.requests_per_minute) is not None:
             self._requests.hit(_minute(most), holder.name, "requests")
 
-    def fits(self, holder: Holder, positions: int) -> bool:
-        """True where a request that was counted may read so many positions."""
-        most = holder.quota.positions_per_minute
-        return most is None or self._positions.test(_minute(most), holder.name, "positions", cost=positions)
-
     def spend(self, holder: Holder, positions: int) -> None:
-        """What a counted request may read, after `fits`: what is refused is never charged."""
+        """What a counted request may read, where positions were not used up: what is refused is never charged."""
         if (most := holder.quota.positions_per_minute) is not None:
             self._positions.hit(_minute(most), holder.name, "positions", cost=positions)
 

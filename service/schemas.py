@@ -25,6 +25,13 @@ TOP_LEVEL_OPTIONS: Final = {
     "early_commit_margin",
 }
 Shape = TypeVar("Shape", bound=BaseModel)
+LENGTHS: Final = "the lengths here are `gen_length`, or `reasoning_length` and `answer.length`"
+HINTS: Final[Mapping[str, str]] = {
+    "model": "`ensemble` names an ensemble here, and `models` lists its members to ask",
+    "max_tokens": LENGTHS,
+    "max_completion_tokens": LENGTHS,
+}
+"""OpenAI's fields that have another name on the native route."""
 FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
@@ -220,10 +227,15 @@ def _refused(detail: Mapping[str, Any]) -> ApiError:
     param = _path(loc)
     if detail["type"] == "extra_forbidden":
         part = PARTS[str(loc[0])] if len(loc) > 1 else GenerateBody
-        allowed = ", ".join(part.model_fields)
-        return ApiError(400, "unknown_field", f"{param}: unknown field; the fields here are {allowed}", param=param)
+        hint = HINTS.get(param or "") or f"the fields here are {', '.join(part.model_fields)}"
+        return ApiError(400, "unknown_field", f"{param}: unknown field; {hint}", param=param)
     if detail["type"] == "model_type":
         return ApiError(400, "invalid_value", f"{param or 'the body'}: should be a JSON object", param=param)
+    if detail["type"] in ("too_short", "too_long"):
+        bound = f"{detail['ctx'].get('min_length', 0):,} at least"
+        if detail["type"] == "too_long":
+            bound = f"{detail['ctx']['max_length']:,} at most"
+        return ApiError(400, "invalid_value", f"{param or 'the body'}: send {bound}", param=param)
     message = detail["msg"].replace("Input should", "should").replace("Field", "field")
     message = message.removeprefix("Value error, ")
     return ApiError(400, "invalid_value", f"{param or 'the body'}: {message}", param=param)

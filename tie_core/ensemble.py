@@ -16,6 +16,7 @@ from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, Job, make_job
 from tie_core.ending import make_ending
 from tie_core.errors import (
+    ContextLengthError,
     LossReason,
     MemberError,
     OptionsError,
@@ -237,16 +238,16 @@ def _blank_canvases(
         ids = prompt_ids(member.vocabulary, prompt, messages)
         mask_id, eos_id = member.vocabulary.mask_id, member.vocabulary.eos_id
         layout = Layout(reasoning, len(suffix), answer, options.block_size, mask_id, eos_id)
-        _check_length(member, len(ids), layout)
+        _check_length(member, "messages" if prompt is None else "prompt", len(ids), layout)
         canvases.append(blank_canvas(ids, suffix, layout))
     return tuple(canvases)
 
 
-def _check_length(member: Member, num_prompt: int, layout: Layout) -> None:
+def _check_length(member: Member, param: str, num_prompt: int, layout: Layout) -> None:
     spare = member.model.max_positions - num_prompt - layout.length
     if spare < 0:
-        raise PromptError(
-            None,
+        raise ContextLengthError(
+            param,
             f"prompt {num_prompt:,} + gen_length {layout.length:,} exceeds {member.name}'s"
             f" {member.model.max_positions:,} positions: shorten by {-spare:,} tokens",
         )

@@ -7,6 +7,7 @@ TieError
 ├── RequestError                the caller's input; `param` names the field
 │   ├── OptionsError            a value that no option allows
 │   ├── PromptError             messages or a prompt that cannot become a canvas
+│   │   └── ContextLengthError  it and what is generated are longer than a member reads
 │   └── UnknownModelError       no such member or ensemble
 ├── EngineClosedError           submitted while draining or closed
 ├── OverloadedError             submitted while the queue was full
@@ -54,6 +55,10 @@ class OptionsError(RequestError):
 
 class PromptError(RequestError):
     """Messages or a prompt that cannot become a canvas."""
+
+
+class ContextLengthError(PromptError):
+    """Messages or a prompt that are too long for a member, with what is to be generated."""
 
 
 class UnknownModelError(RequestError):

@@ -140,6 +140,8 @@ def test_a_wrong_key_is_refused(keyed: tuple[Served, str], change: Callable[[str
     assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
     assert response.json()["error"]["type"] == "authentication_error"
     assert key not in response.text
+    assert "tie keys" not in response.text
+    assert "ask whoever runs the server for one" in response.json()["error"]["message"]
 
 
 def test_two_authorizations_are_none(keyed: tuple[Served, str]) -> None:

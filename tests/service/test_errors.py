@@ -12,7 +12,7 @@ from service import schemas
 from service.encoding import check_complexity
 from service.errors import TABLE, api_error
 from service.settings import LimitSettings
-from tests.service.fakes import HUGE, NAMES, FakeLoader, fake_settings
+from tests.service.fakes import HUGE, NAMES, POISON, FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 from tie_core import errors as core
 
@@ -85,6 +85,69 @@ def test_a_bad_body_names_its_field(served: Served, body: Any, status: int, code
 )
 def test_many_unknown_fields_are_refused_before_each_becomes_an_error(served: Served, body: dict[str, Any]) -> None:
     assert checked(served.post(body))["code"] == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (GENERATE, {"prompt": "0 " * 60}, "prompt"),
+        (GENERATE, {"messages": [{"role": "user", "content": "0 " * 60}]}, "messages"),
+        ("/v1/completions", {"model": "tie", "prompt": "0 " * 60}, "prompt"),
+        ("/v1/chat/completions", {"model": "tie", "messages": [{"role": "user", "content": "0 " * 60}]}, "messages"),
+    ],
+)
+def test_a_prompt_that_no_member_can_read_has_the_code_that_clients_know(
+    served: Served, path: str, body: dict[str, Any], param: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert served.service.lifecycle.loaded is not None
+    for member in served.service.lifecycle.loaded.members.values():
+        monkeypatch.setattr(member.model, "max_positions", 100)
+
+    response = served.client.post(path, json=body)
+
+    error = checked(response)
+    assert (response.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
+    assert "exceeds zoo-llada's 100 positions: shorten by" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        (GENERATE, {"messages": []}, "messages: send 1 at least"),
+        (GENERATE, {"messages": [{"role": "user", "content": "x"}] * 1_025}, "messages: send 1,024 at most"),
+        (GENERATE, {"prompt": "x", "models": []}, "models: send 1 at least"),
+        (GENERATE, {"prompt": "x", "stop": ["x"] * 5}, "stop: send 4 at most"),
+        ("/v1/chat/completions", {"model": "tie", "messages": []}, "messages: send 1 at least"),
+    ],
+)
+def test_a_list_of_another_length_is_refused_in_plain_words(
+    served: Served, path: str, body: dict[str, Any], message: str
+) -> None:
+    assert checked(served.client.post(path, json=body))["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("name", "hints"),
+    [
+        ("model", ("`ensemble`", "`models`")),
+        ("max_tokens", ("`gen_length`", "`reasoning_length`", "`answer.length`")),
+        ("max_completion_tokens", ("`gen_length`", "`reasoning_length`", "`answer.length`")),
+    ],
+)
+def test_a_field_of_openais_is_told_its_name_here(served: Served, name: str, hints: tuple[str, ...]) -> None:
+    error = checked(served.post({"prompt": "x", name: 8}))
+
+    assert (error["code"], error["param"]) == ("unknown_field", name)
+    assert all(hint in error["message"] for hint in hints)
+
+
+def test_a_failure_that_would_come_again_is_not_called_retryable(served: Served) -> None:
+    error = checked(served.post({"prompt": POISON}))
+    last = served.events({"prompt": POISON})[-1]
+
+    assert "try it again" not in error["message"]
+    assert "likely to fail again: change it or ask other models" in error["message"]
+    assert (last["error"], last["retryable"]) == (error, False)
 
 
 def test_an_unknown_field_lists_the_known_ones(served: Served) -> None:

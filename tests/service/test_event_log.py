@@ -297,5 +297,5 @@ def test_a_failure_is_told_in_the_one_error_shape() -> None:
 
     data = asyncio.run(run())
     assert set(data["error"]) == {"message", "type", "param", "code"}
-    assert (data["type"], data["seq"], data["retryable"]) == ("tie.error", 1, True)
+    assert (data["type"], data["seq"], data["retryable"]) == ("tie.error", 1, False)
     assert "0x7ffe" not in str(data)

@@ -12,7 +12,7 @@ from limits.storage import memory
 
 from service import quotas
 from service.keys import add_key
-from service.quotas import Holder, Quota, Quotas
+from service.quotas import Holder, Quota, Quotas, UsedUp
 from service.routes import tie
 from service.settings import AuthSettings, LimitSettings
 from tests.service.fakes import FakeLoader, Faults, fake_settings
@@ -34,8 +34,13 @@ class Clock:
 def let_in(kept: Quotas, holder: Holder, positions: int) -> None:
     """As admission does it."""
     kept.count(holder)
-    assert kept.fits(holder, positions)
+    assert "positions" not in [used.what for used in kept.used_up(holder, positions)]
     kept.spend(holder, positions)
+
+
+def wait(kept: Quotas, holder: Holder, positions: int) -> int:
+    """Seconds until such a request is let in."""
+    return max((used.seconds for used in kept.used_up(holder, positions)), default=0)
 
 
 @pytest.fixture
@@ -54,11 +59,11 @@ def test_waiting_as_long_as_told_is_enough(clock: Clock, quota: Quota, most: int
     num_refused = 0
     while len(spent) < 2_000:
         amount = chance.randint(1, most)
-        wait = kept.wait(holder, amount)
-        assert 0 <= wait <= quotas.WINDOW_SECONDS
-        num_refused += wait > 0
-        clock.now += wait
-        assert kept.wait(holder, amount) == 0
+        seconds = wait(kept, holder, amount)
+        assert 0 <= seconds <= quotas.WINDOW_SECONDS
+        num_refused += seconds > 0
+        clock.now += seconds
+        assert wait(kept, holder, amount) == 0
         let_in(kept, holder, amount)
         spent.append((clock.now, amount))
         clock.now += chance.uniform(0, 3)
@@ -75,12 +80,21 @@ def test_what_is_refused_is_not_charged(clock: Clock) -> None:
     kept, holder = Quotas(), Holder("a", Quota(requests_per_minute=2, positions_per_minute=100))
     let_in(kept, holder, 60)
     for _ in range(50):
-        assert kept.wait(holder, 41) == 60
-        assert not kept.fits(holder, 41)
+        assert wait(kept, holder, 41) == 60
 
-    assert kept.wait(holder, 40) == 0
+    assert wait(kept, holder, 40) == 0
     let_in(kept, holder, 40)
-    assert kept.wait(holder, 0) == 60
+    assert wait(kept, holder, 0) == 60
+
+
+def test_all_quotas_that_are_used_up_are_told(clock: Clock) -> None:
+    kept, holder = Quotas(), Holder("a", Quota(requests_per_minute=2, positions_per_minute=100))
+    let_in(kept, holder, 60)
+    clock.now += 10
+    let_in(kept, holder, 30)
+
+    assert kept.used_up(holder, 10) == [UsedUp("requests", 2, 50)]
+    assert kept.used_up(holder, 11) == [UsedUp("requests", 2, 50), UsedUp("positions", 100, 50)]
 
 
 def test_callers_do_not_share_their_minute(clock: Clock) -> None:
@@ -88,8 +102,8 @@ def test_callers_do_not_share_their_minute(clock: Clock) -> None:
     let_in(kept, Holder("a", one), 1)
     clock.now += 1
 
-    assert kept.wait(Holder("a", one), 1) == 59
-    assert kept.wait(Holder("b", one), 1) == 0
+    assert wait(kept, Holder("a", one), 1) == 59
+    assert wait(kept, Holder("b", one), 1) == 0
 
 
 def test_a_million_positions_are_one_number(clock: Clock) -> None:
@@ -99,7 +113,7 @@ def test_a_million_positions_are_one_number(clock: Clock) -> None:
     assert (len(kept._storage.storage), len(kept._storage.events)) == (0, 0)
 
     for _ in range(1_000):
-        assert kept.wait(holder, 1_000_000) == 0
+        assert wait(kept, holder, 1_000_000) == 0
         let_in(kept, holder, 1_000_000)
 
     assert list(kept._storage.storage.values()) == [10**9]
@@ -121,9 +135,9 @@ def keyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ser
         yield served, headers
 
 
-@pytest.mark.parametrize("name", ["few", "small"])
-def test_beyond_a_quota_a_key_is_told_when_to_come_back(
-    keyed: tuple[Served, dict[str, dict[str, str]]], name: str
+@pytest.mark.parametrize(("name", "bound"), [("few", "3 requests a minute"), ("small", "400 positions a minute")])
+def test_beyond_a_quota_a_key_is_told_which_and_when_to_come_back(
+    keyed: tuple[Served, dict[str, dict[str, str]]], name: str, bound: str
 ) -> None:
     served, headers = keyed
     answers = [served.post(SMALL, headers=headers[name])]
@@ -136,6 +150,7 @@ def test_beyond_a_quota_a_key_is_told_when_to_come_back(
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
     assert refused.json()["error"]["type"] == "rate_limit_error"
+    assert f"quota of {bound} leaves" in refused.json()["error"]["message"]
     assert 1 <= int(refused.headers["retry-after"]) <= 2
     assert (other.status_code, again.status_code) == (200, 200)
     assert served.metric("tie_admission_rejections_total", reason="quota_exceeded") == 1
@@ -188,6 +203,7 @@ def test_a_key_has_so_many_requests_at_once(keyed: tuple[Served, dict[str, dict[
 
     assert running.result().status_code == 200
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+    assert "quota of 1 requests at once" in refused.json()["error"]["message"]
     assert int(refused.headers["retry-after"]) >= 1
     assert other.status_code == 200
     assert served.post({"prompt": PROMPT}, headers=headers["lone"]).status_code == 200

@@ -45,7 +45,7 @@ class RequestMetrics:
 
     def __init__(self, make: Families) -> None:
         self.requests = make.counter("requests", "Requests ended.", "ensemble", "endpoint", "finish_reason")
-        self.errors = make.counter("request_errors", "Errors told to clients.", "type")
+        self.errors = make.counter("request_errors", "Errors told to clients, answers to probes left out.", "type")
         self.rejections = make.counter("admission_rejections", "Requests refused with 429 or 503.", "reason")
         self.cancellations = make.counter("request_cancellations", "Requests cancelled.", "cause", "phase")
         self.running = make.gauge("requests_running", "Requests in their rounds.", "ensemble")

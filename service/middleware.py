@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from service.errors import CLIENT_CLOSED, ApiError, api_error
+from service.gate import PROBES
 from service.log import log_bug
 from service.metrics import RequestMetrics
 
@@ -64,7 +65,8 @@ class RequestScope:
     def _tell(self, exchange: "Exchange", scope: Scope) -> None:
         error = scope["state"].get("error")
         if isinstance(error, ApiError) and error.status != CLIENT_CLOSED:
-            self._metrics.errors.labels(error.kind).inc()
+            if scope["path"] not in PROBES:  # whoever asks whether it is ready gets an answer
+                self._metrics.errors.labels(error.kind).inc()
             exchange.fields["error"] = error.code
         route = scope.get("route")
         self._log.info(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.service.fakes import NAMES, FakeLoader, fake_settings
-from tests.service.served import Served, serving
+from tests.service.served import Served, serving, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,20 @@ def test_aliases_are_not_ready_while_loading() -> None:
         assert served.client.get("/v2/health/live").status_code == 200
         assert served.client.get("/v2/health/ready").status_code == 503
         assert served.client.get("/info").status_code == 503
+        loader.gate.set()
+
+
+def test_a_probe_that_says_no_is_no_error_of_a_request() -> None:
+    loader = FakeLoader()
+    loader.gate.clear()
+    with serving(fake_settings(), loader, until_ready=False) as served:
+        for path in ("/readyz", "/health", "/v2/health/ready"):
+            assert served.client.get(path).json()["error"]["code"] == "loading"
+        assert served.metric("tie_request_errors_total", type="service_unavailable_error") == 0
+
+        assert served.post({"prompt": "rev 3"}).status_code == 503
+        wait_until(lambda: served.metric("tie_request_errors_total", type="service_unavailable_error") == 1)
+        assert [line["error"] for line in served.lines if line.get("route") == "/readyz"] == ["loading"]
         loader.gate.set()
 
 

@@ -17,8 +17,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "metrics are always open",
         "service/gate.py",
-        'not (self._auth.open_metrics and scope["path"] == METRICS)',
-        'scope["path"] != METRICS',
+        "not (auth.open_metrics and path == METRICS)",
+        "path != METRICS",
         (AUTH + "test_metrics_need_a_key_unless_they_are_open",),
     ),
     Mutant(

@@ -12,7 +12,8 @@ import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -25,6 +26,7 @@ from service.settings import Count, Name, Section, SettingsError
 LOOK_SECONDS: Final = 1.0  # between two looks at the file
 PREFIX: Final = "tie-"
 MAX_BYTES: Final = 1_000_000
+NO_DIGEST: Final = bytes(32)  # what a key that is not there is compared with
 DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -49,12 +51,32 @@ class KeysFile(Section):
     keys: list[KeyEntry] = Field(default_factory=list)
 
 
+class _Table:
+    """Who holds which key, told in a time that says nothing of any stored digest.
+
+    A dict compares what it looks up byte by byte: here that is a tag, BLAKE2b of a digest under a secret of this table,
+    of which nobody outside can choose or foresee a bit. The digest that a tag leads to is compared in constant time.
+    """
+
+    def __init__(self, holders: Mapping[bytes, Holder]) -> None:
+        self.holders = holders
+        self._secret = secrets.token_bytes(blake2b.MAX_KEY_SIZE)
+        self._entries = {self._tag(digest): (digest, holder) for digest, holder in holders.items()}
+
+    def find(self, digest: bytes) -> Holder | None:
+        stored, holder = self._entries.get(self._tag(digest), (NO_DIGEST, None))
+        return holder if compare_digest(stored, digest) else None
+
+    def _tag(self, digest: bytes) -> bytes:
+        return blake2b(digest, key=self._secret, digest_size=16).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What was found at a look at the file. `error` says why it cannot be used as it is."""
 
     stamp: tuple[int, ...]
-    holders: Mapping[bytes, Holder]
+    table: _Table
     error: str | None = None
 
 
@@ -71,16 +93,16 @@ class Keys:
         self._path = path
         self._log = log
         self._stamp: tuple[int, ...] | None = _stamp(path)
-        self._holders: Mapping[bytes, Holder] = read_keys(path)
-        if not self._holders:
+        self._table = _Table(read_keys(path))
+        if not self._table.holders:
             raise SettingsError(f"the keys file {path} has no key: `tie keys new NAME` makes one")
         self._looked = time.monotonic()
         self._looking = asyncio.Lock()
 
     async def find(self, key: str) -> Holder | None:
-        """Whose key it is, in a time that tells nothing: what a dict compares first is a keyed hash of the hash."""
+        """Whose key it is."""
         await self._refresh()
-        return self._holders.get(sha256(key.encode("utf-8", "surrogateescape")).digest())
+        return self._table.find(sha256(key.encode("utf-8", "surrogateescape")).digest())
 
     def expire(self) -> None:
         """Read the file again at the next request, changed or not."""
@@ -94,11 +116,11 @@ class Keys:
             if self._is_fresh():
                 return
             self._looked = time.monotonic()
-            look = await asyncio.to_thread(self._look, self._stamp, self._holders)
+            look = await asyncio.to_thread(self._look, self._stamp, self._table.holders)
             if look is None:
                 return
-            self._stamp, self._holders = look.stamp, look.holders
-            names = [holder.name for holder in look.holders.values()]
+            self._stamp, self._table = look.stamp, look.table
+            names = [holder.name for holder in look.table.holders.values()]
             if look.error is not None:
                 self._log.error(
                     "keys not reloaded: those that still stand in the file stay", error=look.error, names=names
@@ -119,10 +141,10 @@ class Keys:
         text = b""
         try:
             text = _read(self._path)
-            return _Look(found, parse_keys(self._path, text))
+            return _Look(found, _Table(parse_keys(self._path, text)))
         except SettingsError as error:
             standing = _digests_in(text)
-            return _Look(found, {digest: known[digest] for digest in known if digest in standing}, str(error))
+            return _Look(found, _Table({digest: known[digest] for digest in known if digest in standing}), str(error))
 
 
 def read_keys(path: Path) -> dict[bytes, Holder]:

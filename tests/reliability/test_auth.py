@@ -8,6 +8,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 
 import httpx
@@ -256,6 +258,30 @@ def test_a_check_takes_as_long_among_many_keys_as_among_few(tmp_path: Path, figu
     alone, among = asyncio.run(seconds_of(few)), asyncio.run(seconds_of(many))
     figure(f"keys: a check takes {1e6 * alone / 2:.0f} us beside no other key, {1e6 * among / 2:.0f} us among 5,000")
     assert among < 5 * alone + 50e-6
+
+
+def test_what_a_lookup_compares_with_a_stored_digest_it_compares_in_constant_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dict compares what it finds byte by byte: it may see no digest, and no tag that a client could work out."""
+    file = tmp_path / "keys.toml"
+    key, compared = add_key(file, "mine"), []
+    digest, wrong = sha256(key.encode()).digest(), sha256(b"tie-wrong").digest()
+
+    def compare(*both: bytes) -> bool:
+        compared.append(both)
+        return compare_digest(*both)
+
+    monkeypatch.setattr(keys_module, "compare_digest", compare)
+    one, other = Keys(file, make_logger()), Keys(file, make_logger())
+    found = [asyncio.run(one.find(each)) for each in (key, "tie-wrong")]
+    tags = [{*keys._table._entries} for keys in (one, other)]
+
+    assert [holder and holder.name for holder in found] == ["mine", None]
+    assert compared == [(digest, digest), (keys_module.NO_DIGEST, wrong)]
+    assert [len(each) for each in tags] == [1, 1]
+    assert not tags[0] & tags[1]
+    assert digest not in tags[0] | tags[1]
 
 
 def test_a_large_file_is_read_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

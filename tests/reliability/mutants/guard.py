@@ -29,6 +29,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (AUTH + "test_of_a_broken_file_only_what_still_stands_in_it_is_valid",),
     ),
     Mutant(
+        "keys are looked up by their plain digests",
+        "service/keys.py",
+        "return blake2b(digest, key=self._secret, digest_size=16).digest()",
+        "return digest",
+        (AUTH + "test_what_a_lookup_compares_with_a_stored_digest_it_compares_in_constant_time",),
+    ),
+    Mutant(
         "a file of keys that is gone changes nothing",
         "service/keys.py",
         "        if found == stamp:",

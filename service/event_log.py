@@ -7,7 +7,7 @@ import asyncio
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from tie_core.events import Answer, Completed, Event, Failed, RoundEnded, StepTa
 from tie_core.request import Detail, Request
 
 SNAPSHOT: Final = "tie.snapshot"
-ENTRY_BYTES: Final = 512  # what an entry takes beside its body, roughly
+ENTRY_BYTES: Final = 256  # what an entry takes beside its body, roughly
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +30,7 @@ class Entry:
     t_ms: float
     type: str
     round: int  # of a step
-    event: Event | None  # until the log is sealed, or the step merged
+    event: Event | None  # None in a sealed log, and of a merged step
     relayed: tuple[Canvas, ...] | None
     is_merged: bool = False
     body: bytes | None = None  # the event's data as JSON, once somebody has asked for it
@@ -47,6 +47,26 @@ class Entry:
     @property
     def is_last(self) -> bool:
         return self.type in (Completed.type, Failed.type)
+
+
+class Packed(Sequence[Entry]):
+    """The entries of a sealed log, each made when it is asked for.
+
+    Kept as plain tuples of numbers, texts and bytes: Python's search for garbage, which holds up all threads, passes
+    over them.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._rows = tuple(
+            (entry.seq, entry.t_ms, entry.type, entry.round, None, None, entry.is_merged, entry.body, entry.snapshot)
+            for entry in entries
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return Entry(*self._rows[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,7 @@ class EventLog:
         self._news = asyncio.Event()
         self._relayed: tuple[Canvas, ...] | None = None  # the canvases of the round that is told next
         self._lock = threading.Lock()  # guards everything below
-        self._entries: list[Entry] = []
+        self._entries: list[Entry] | Packed = []
         self._num_produced = 0
         self._num_states = 0
         self._is_awaited = False
@@ -139,6 +159,7 @@ class EventLog:
     def put(self, event: Event) -> None:
         """From the engine's thread: number the event and wake who waits for it."""
         with self._lock:
+            assert isinstance(self._entries, list), "a sealed log has its last event"
             entry = self._number(event)
             self._entries.append(entry)
             self._num_states += entry.is_state
@@ -168,8 +189,7 @@ class EventLog:
             for entry in self._entries:
                 if entry.is_step and (entry.is_merged or entry.seq == newest) and entry.snapshot is None:
                     entry.snapshot = _snapshot(entry.round, self._states_at(entry.seq, None).states)
-            for entry in self._entries:
-                entry.event = entry.relayed = None
+            self._entries = Packed(self._entries)
             self._base = self._relayed = None
 
     def take(self, after: int, detail: Detail, position: Position | None) -> Taken | None:

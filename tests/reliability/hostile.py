@@ -1,18 +1,11 @@
-"""What the hostile suites share: looking at raw answers, and at what an innocent client has of the server meanwhile."""
+"""What the hostile suites share: looking at raw answers, and at what becomes of the server meanwhile."""
 
 import asyncio
-import gc
 import json
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
-import httpx
-
-from service.metrics import resident_bytes
-from tests.service.served import Served
+from tests.reliability.processes import Serving
 
 CANARY: Final = "zanzibar-kettle-4417"
 MEGABYTE: Final = 1_000_000
@@ -53,75 +46,34 @@ def check_error(status: int, body: bytes) -> None:
     assert CANARY.encode() not in body
 
 
-class Innocent:
-    """A client that asks on, in a thread, and how long each answer took."""
-
-    def __init__(self, served: Served) -> None:
-        self.seconds: list[float] = []
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._ask, args=(str(served.client.base_url),))
-
-    def _ask(self, url: str) -> None:
-        with httpx.Client(base_url=url, timeout=30) as client:
-            while not self._is_over.wait(0.02):
-                started = time.monotonic()
-                assert client.get("/livez").status_code == 200
-                self.seconds.append(time.monotonic() - started)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._is_over.set()
-        self._thread.join(30)
-
-    @property
-    def p99(self) -> float:
-        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
-
-
-@contextmanager
-def beside_an_innocent(served: Served) -> Iterator[Innocent]:
-    innocent = Innocent(served)
-    innocent.start()
-    try:
-        yield innocent
-    finally:
-        innocent.stop()
-
-
-def beside_good_requests(served: Served, count: int) -> Innocent:
-    """What an innocent client has of the server beside one that asks for nothing odd: whose fault a wait is."""
-    with beside_an_innocent(served) as innocent:
-        for _ in range(count):
-            assert served.post({"prompt": CANARY, "reasoning_length": 2, "answer": {"length": 2}}).status_code == 200
-    return innocent
-
-
-def most_seconds(usual: Innocent) -> float:
-    """Which p99 is no harm: 0.1 s, or what comes of the machine being busy with others."""
-    return max(0.1, 3 * usual.p99)
-
-
 class Growth:
-    """Megabytes of this process since the last `start`, in which client and server live together."""
+    """Megabytes that a server's process has gained since the last `start`."""
 
-    def __init__(self) -> None:
-        self._before = 0.0
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self.start()
 
     def start(self) -> None:
-        gc.collect()
-        self._before = resident_bytes()
+        self._before = self._serving.facts()["resident"]
 
     @property
     def megabytes(self) -> float:
-        gc.collect()
-        return (resident_bytes() - self._before) / MEGABYTE
+        return (self._serving.facts()["resident"] - self._before) / MEGABYTE
 
 
-async def send(url: httpx.URL, parts: list[bytes], pause: float = 0.0, patience: float = 10.0) -> bytes:
+def check_nothing_is_told(serving: Serving) -> None:
+    """Of what was sent, to operators; nor is there any bug."""
+    log = serving.log()
+    assert CANARY not in log
+    assert CANARY not in serving.get("/metrics").text
+    assert '"exception"' not in log
+    assert "Traceback" not in log
+
+
+async def send(url: str, parts: list[bytes], pause: float = 0.0, patience: float = 10.0) -> bytes:
     """Everything that comes back until the server closes, or says no more for a while; a reset is no answer."""
-    reader, writer = await asyncio.open_connection(url.host, url.port)
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
     received = b""
     try:
         for part in parts:

@@ -60,4 +60,4 @@ def test_probes_are_on_time_while_huge_prompts_are_read(
     assert {reply.status for reply in replies} <= {200, 400, 503}
     assert all(reply.has_ended for reply in replies)
     assert times.worst[0][0] < LATEST, times.worst
-    assert not probes.are_late, probes.words
+    assert not probes.are_late(), probes.words

@@ -1,6 +1,7 @@
 """The event log: numbered without gaps, merged where it grows long, rounds and the end always kept, for any reader."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -299,3 +300,23 @@ def test_a_failure_is_told_in_the_one_error_shape() -> None:
     assert set(data["error"]) == {"message", "type", "param", "code"}
     assert (data["type"], data["seq"], data["retryable"]) == ("tie.error", 1, False)
     assert "0x7ffe" not in str(data)
+
+
+def test_a_sealed_log_leaves_nothing_to_search_for_garbage() -> None:
+    """The search holds all threads up, and a thousand logs are kept."""
+    request, story = STORY["step"]
+
+    async def sealed() -> EventLog:
+        log = EventLog(request, 256)
+        for entry in story:
+            put(log, entry)
+        log.write_out()
+        log.seal()
+        return log
+
+    log = asyncio.run(sealed())
+    gc.collect()
+
+    rows = log._entries._rows  # type: ignore[union-attr]
+    assert len(rows) > 40
+    assert not any(gc.is_tracked(row) for row in rows)

@@ -26,7 +26,7 @@ SURE: Final = 8
 FAULTS: Final = ("fault raise", "fault dream raise", "fault nan")
 """Prompts over which members of `faulty_zoo` fail: both by an exception, one of them, both by what is no number."""
 LONGEST_FAULT: Final = 64  # tokens of a canvas that are searched
-HANG: Final = "hang 3600"  # a forward over a prompt with this does not return
+HANG: Final = "hang 3600"  # a forward over a prompt with this does not return: one of its lanes hangs
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class EchoingMember(ScriptedMember):
     def _guess(self, canvas: list[int], watched: list[int]) -> Columns:
         text = self.vocabulary.decode(tuple(each for each in canvas if each != self.vocabulary.mask_id))
         if HANG in text:
-            time.sleep(3600)
+            self.model.lanes.open(2, 1)
+            self.model.lanes.map(time.sleep, [0, 3600])
         key = KEY.search(text)
         digits = key[1] if key else "0"
         moment = canvas.count(self.vocabulary.mask_id)

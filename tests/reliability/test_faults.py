@@ -16,7 +16,7 @@ import pytest
 from tests.members import tiny
 from tests.reliability.faulty import KINDS, MARK, OF_A_WORKER, REASONS, Fault, FaultKind, faulty
 from tests.running import DEADLINE, Listening, run_together, running_engine
-from tie_core.engine.deadlines import Deadline
+from tie_core.engine.deadlines import Deadline, Deadlines
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer
 from tie_core.ensemble import Ensemble, run_plainly
@@ -36,6 +36,9 @@ POSITIONS: dict[str, tuple[int, dict[str, Any]]] = {
     "probe": (TOTAL - 4, {"score": "top1"}),
     "final_stretch": (2, {"interval": 12}),
 }
+ALONE: dict[str, Any] = {"policy": "threshold", "tau": 0.16, "interval": 6}
+ALONE_MASKS = 4
+"""With `ALONE` the first member completes in round 1, and the second one finishes alone with so many masks left."""
 NUM_MATES = 8
 
 
@@ -219,16 +222,61 @@ def test_a_request_that_ends_a_members_thread_each_time_is_not_handed_to_it_for_
     assert len(end.tie.lost) > 2
 
 
-def test_a_partial_answer_is_that_of_a_member_that_had_finished() -> None:
-    target = body(f"What is 3 {MARK} 4?", interval=TOTAL)
+@pytest.mark.parametrize("kind", KINDS)
+def test_whoever_fails_while_it_finishes_alone_is_no_candidate(kind: FaultKind) -> None:
+    target = body(f"What is 3 {MARK} 4?", **ALONE)
+    with scene(STALL_SECONDS if kind in OF_A_WORKER else DEADLINE) as run:
+        run.faults[1].arm(kind, ALONE_MASKS)
+
+        (end,) = run.ask(target)
+        run.recovers(run.faults[1].struck_at)
+        run.faults[1].disarm()
+
+    check_against_reference(target, end)
+    assert isinstance(end, Completed)
+    assert [(loss.round, loss.model, loss.reason) for loss in end.tie.lost] == [(1, NAMES[1], REASONS.get(kind, kind))]
+    assert (list(end.tie.candidates), end.tie.final_model) == ([NAMES[0]], NAMES[0])
+
+
+def test_fewer_members_than_asked_for_while_one_finishes_alone_end_a_request() -> None:
     with scene(DEADLINE) as run:
-        run.faults[1].arm("stall", TOTAL - 4)
+        run.faults[1].arm("exception", ALONE_MASKS)
+
+        (failed,) = run.ask(body(f"What is 3 {MARK} 4?", min_models=2, **ALONE))
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, NoMemberLeftError)
+
+
+@pytest.mark.parametrize(
+    ("options", "masks"),
+    [({"interval": TOTAL}, TOTAL - 4), (ALONE, ALONE_MASKS)],
+    ids=["in_a_round", "while_the_other_finishes_alone"],
+)
+def test_a_partial_answer_is_that_of_a_member_that_had_finished(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], masks: int
+) -> None:
+    """The deadline comes when one member has finished and the other one hangs."""
+    target = body(f"What is 3 {MARK} 4?", **options)
+    take_due = Deadlines.take_due
+    with scene(DEADLINE) as run:
+        run.faults[1].arm("stall", masks)
+        finished, other = (run.engine._posts[name] for name in NAMES)
+
+        def due(deadlines: Deadlines, now: float) -> list[str]:
+            is_due = run.faults[1].num_hits and finished.num_rows == 0 and run.engine._inbox.empty()
+            return take_due(deadlines, now + DEADLINE * bool(is_due))
+
+        monkeypatch.setattr(Deadlines, "take_due", due)
         told = Listening()
-        run.engine.submit(run.ensemble.request(**target), told, Deadline(5.0, "partial"))
+        run.engine.submit(run.ensemble.request(**target), told, Deadline(DEADLINE, "partial"))
         end = told.wait()[-1]
+        assert other.num_rows == 1
         run.faults[1].disarm()
 
     alone = CLEAN.answer(**{**target, "models": [NAMES[0]]})
     assert isinstance(end, Completed)
     assert (end.text, end.finish_reason, end.tie.final_model) == (alone.text, "deadline", NAMES[0])
+    assert end.tie.partial
+    assert not end.tie.degraded
     assert end.timings.decode_ms > 0

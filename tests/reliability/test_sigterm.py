@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from service.settings import ServerSettings
+from service.settings import LimitSettings, ServerSettings
 from tests.reliability.asking import GENERATE, Reply, ask, mixed_body, open_client
-from tests.reliability.members import echoing
+from tests.reliability.members import HANG, echoing
 from tests.reliability.processes import Serving, serving_process
 from tests.service.fakes import fake_settings
 
@@ -192,7 +192,7 @@ def test_a_member_that_hangs_does_not_hold_the_exit(tmp_path: Path) -> None:
     settings = fake_settings(server=ServerSettings(drain_seconds=0.5))
     with serving_process(settings, echoing, tmp_path / "log", seconds=0.0) as serving:
         with httpx.Client(base_url=serving.url, trust_env=False, timeout=30) as client:
-            hanging = {"prompt": "hang 3600", "stream": True}
+            hanging = {"prompt": HANG, "stream": True}
             with client.stream("POST", GENERATE, json=hanging) as stream:
                 lines = stream.iter_lines()
                 next(lines)
@@ -203,3 +203,15 @@ def test_a_member_that_hangs_does_not_hold_the_exit(tmp_path: Path) -> None:
 
     assert status == 0, serving.log()[-3000:]
     assert '"code":"draining"' in rest[-2]
+
+
+def test_neither_does_one_that_was_given_up(tmp_path: Path) -> None:
+    """The workers whose lanes hang have been replaced, and the new ones end at once."""
+    settings = fake_settings(server=ServerSettings(drain_seconds=0.5), limits=LimitSettings(stall_seconds=1.0))
+    with serving_process(settings, echoing, tmp_path / "log", seconds=0.0) as serving:
+        answer = httpx.post(f"{serving.url}{GENERATE}", json={"prompt": HANG}, timeout=60, trust_env=False)
+        serving.signal()
+        status = serving.exit_status(0.5 + GRACE)
+
+    assert answer.json()["error"]["code"] == "no_member_left", answer.text
+    assert status == 0, serving.log()[-3000:]

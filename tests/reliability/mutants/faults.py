@@ -73,4 +73,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "if num_left < 1:",
         ("tests/test_lost.py::test_a_request_goes_on_with_no_fewer_members_than_it_asks_for",),
     ),
+    Mutant(
+        "a deadline forgets who has finished while the others finish alone",
+        "tie_core/engine/run.py",
+        "        self._work, self._results, self._ready_at = work, {}, {}\n",
+        "        self._work, self._results, self._ready_at, self._answered = work, {}, {}, None\n",
+        ("tests/reliability/test_faults.py::test_a_partial_answer_is_that_of_a_member_that_had_finished",),
+    ),
 )

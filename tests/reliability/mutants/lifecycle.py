@@ -18,6 +18,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/reliability/test_sigterm.py::test_a_member_that_hangs_does_not_hold_the_exit",),
     ),
     Mutant(
+        "a lane of a member that was given up holds the exit",
+        "service/lifecycle.py",
+        " or loaded.engine.has_living_threads",
+        "",
+        ("tests/reliability/test_sigterm.py::test_neither_does_one_that_was_given_up",),
+    ),
+    Mutant(
         "a second signal does not hurry",
         "service/server.py",
         "if self.num_signals > 1:",

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 
 from tie_core import zoo
 from tie_core.models.checkpoint import read_json
+from tie_core.models.families import FAMILIES
 from tie_core.models.family import Family
 from tie_core.models.fields import Fields
-from tie_core.models.loading import FAMILIES
 from tie_core.models.recognition import recognise
 
 ROOT: Final = Path(__file__).resolve().parent.parent

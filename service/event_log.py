@@ -16,7 +16,8 @@ from service.errors import api_error
 from service.states import States
 from tie_core.canvas import Canvas
 from tie_core.events import Answer, Completed, Event, Failed, RoundEnded, StepTaken, event_data
-from tie_core.request import Detail, Request
+from tie_core.options import Detail
+from tie_core.request import Request
 
 SNAPSHOT: Final = "tie.snapshot"
 ENTRY_BYTES: Final = 256  # what an entry takes beside its body, roughly

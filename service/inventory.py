@@ -1,6 +1,7 @@
 """What `tie models` tells: the configured members by what their checkpoint files say, and the ensembles.
 
-Reads headers and tokenizers, never weights. A folder that cannot be used is listed with the reason.
+Reads headers and tokenizers, never weights, and imports no torch. A folder that cannot be used is listed with
+the reason.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,8 +13,7 @@ from rich.text import Text
 from service.settings import ModelSettings, Settings
 from tie_core.errors import TieError
 from tie_core.models.checkpoint import open_checkpoint
-from tie_core.models.footprint import stored_elements
-from tie_core.models.loading import FAMILIES, translate_config
+from tie_core.models.families import FAMILIES
 from tie_core.models.recognition import recognise
 from tie_core.models.token_ids import read_token_ids
 from tie_core.vocabulary import load_vocabulary
@@ -50,7 +50,7 @@ def read_facts(model: ModelSettings) -> ModelFacts:
     """Raises TieError for a folder that no member can be made of."""
     checkpoint = open_checkpoint(model.path.expanduser())
     family = recognise(checkpoint.config, FAMILIES)
-    vocab_rows = int(translate_config(checkpoint, family).vocab_size)
+    vocab_rows = family.read_config(checkpoint.config)["vocab_size"]
     ids = read_token_ids(
         checkpoint, mask_token=family.mask_token, end_of_turn=family.end_of_turn, vocab_rows=vocab_rows
     )
@@ -61,7 +61,7 @@ def read_facts(model: ModelSettings) -> ModelFacts:
     )
     return ModelFacts(
         family=family.name,
-        parameters=stored_elements(checkpoint),
+        parameters=checkpoint.num_elements,
         vocabulary=vocabulary.size,
         mask_id=ids.mask,
         tokenizer=vocabulary.fingerprint,

@@ -11,7 +11,7 @@ from service.openai_schemas import ChatBody, CompletionBody
 from service.schemas import GenerateBody
 from service.settings import Settings
 from tie_core.events import Completed
-from tie_core.request import Detail
+from tie_core.options import Detail
 
 REFERENCE = "#/components/schemas/{model}"
 SERVER_SENT: dict[str, Any] = {

@@ -12,8 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from service.encoding import ComplexityError, JsonError, check_complexity, from_json
 from service.errors import ApiError
 from tie_core.engine.deadlines import OnDeadline
-from tie_core.options import CacheName, PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
-from tie_core.request import Detail
+from tie_core.options import CacheName, Detail, PolicyName, RelayBoundary, ScoreName, SelectionName, SuppressEnd, Task
 
 TOP_LEVEL_OPTIONS: Final = {
     "task",

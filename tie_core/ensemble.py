@@ -28,10 +28,10 @@ from tie_core.events import Completed, Event
 from tie_core.lost import Lost
 from tie_core.member import Member, Query
 from tie_core.narrator import Narrator
-from tie_core.options import MAX_GENERATED, TieOptions, resolve_options
+from tie_core.options import MAX_GENERATED, Detail, TieOptions, resolve_options
 from tie_core.prediction import Prediction
 from tie_core.prompting import Message, prompt_ids
-from tie_core.request import Detail, Request
+from tie_core.request import Request
 from tie_core.tie import Decode, Probe, Round
 
 

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from tie_core.errors import LossReason, TieError
-from tie_core.options import Approximation
-from tie_core.selection import TieBreak
+from tie_core.options import Approximation, TieBreak
 
 FinishReason = Literal["stop", "length", "deadline"]
 

@@ -1,4 +1,5 @@
 """What a caller may choose: `TieOptions` and the task presets. Validated once, at the door, then frozen.
+And the names that answers tell of them by, so that whoever reads answers needs no more.
 
 Lengths and intervals of the presets are the paper's; docs/paper-map.md says what it leaves open.
 """
@@ -16,7 +17,9 @@ PolicyName = Literal["top_k", "threshold", "factor", "entropy_bound"]
 SuppressEnd = Literal["off", "confidence", "prediction"]
 RelayBoundary = Literal["auto", "block", "step"]
 CacheName = Literal["off", "window"]
+Detail = Literal["round", "step", "snapshot"]
 Approximation = Literal["cache_window", "early_commit", "fill_end"]
+TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress", "leader_lost"]
 
 MAX_FACTOR = 2.0  # of `factor`: above it a position with confidence 0 would pass
 MAX_GAMMA = 100.0  # nats; the entropy of a vocabulary of a million tokens is 14

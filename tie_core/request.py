@@ -1,15 +1,12 @@
 """A request, ready to run: its members, one blank canvas each, and its options. Made by `Ensemble.request`."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from tie_core.canvas import Canvas
 from tie_core.ending import NO_ENDING, Ending
 from tie_core.member import Member
-from tie_core.options import TieOptions
+from tie_core.options import Detail, TieOptions
 from tie_core.tie import Program, tie
-
-Detail = Literal["round", "step", "snapshot"]
 
 
 @dataclass(frozen=True)

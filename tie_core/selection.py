@@ -6,12 +6,9 @@ Knows scores and counts only.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from tie_core.options import SelectionName
+from tie_core.options import SelectionName, TieBreak
 from tie_core.scoring import NOTHING_COUNTED, ChangeCount, History, Score
-
-TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress", "leader_lost"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,16 @@
-"""How a prompt is asked, once for each kind of side that answers: each gives a function from a prompt to its reply.
+"""How a server is asked a prompt, once for each kind of server: each gives a function from a prompt to its reply.
 
 A reply is the whole JSON answer; TIE's and OpenAI's both count tokens under `usage`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import httpx
 
 from service.client import ServerError, key_headers
-from service.loading import Loaded
 from service.schemas import AnswerBody, Body, GenerateBody, TieBody, UnmaskingBody
-from tie_core.ensemble import Ensemble
 from tie_core.errors import OptionsError, RequestError, TieError
-from tie_core.events import Completed, Event, Failed, event_data
 
 Reply = Mapping[str, Any]
 Ask = Callable[[str], Awaitable[Reply]]
@@ -24,41 +20,12 @@ SECTIONS: Final[Mapping[str, type[Body]]] = {"tie": TieBody, "unmasking": Unmask
 RENAMED: Final = {"reasoning": ("reasoning_length",), "answer": ("answer", "length")}
 
 
-def ask_engine(loaded: Loaded, ensemble: Ensemble, options: Mapping[str, Any], models: tuple[str, ...] | None) -> Ask:
-    """Ask the engine in this process; events reach the event loop from the conductor's thread."""
-
-    async def ask(prompt: str) -> Reply:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[Completed | Failed] = loop.create_future()
-
-        def end(event: Completed | Failed) -> None:
-            if not ended.done():  # it is, where another request's failure ended the run
-                ended.set_result(event)
-
-        def listen(event: Event) -> None:
-            if isinstance(event, Completed | Failed):
-                loop.call_soon_threadsafe(end, event)
-
-        request = ensemble.request(messages=_message(prompt), models=models, **options)
-        loaded.engine.submit(request, listen)
-        try:
-            event = await ended
-        except asyncio.CancelledError:
-            loaded.engine.cancel(request.id)
-            raise
-        if isinstance(event, Failed):
-            raise event.error
-        return event_data(event)
-
-    return ask
-
-
 def ask_tie(client: httpx.AsyncClient, options: Mapping[str, Any], **fields: Any) -> Ask:
     """Ask a TIE server's native route. `fields` are of the body itself, such as `models` and `ensemble`."""
     body = body_of(options) | {name: value for name, value in fields.items() if value is not None}
 
     async def ask(prompt: str) -> Reply:
-        return await _post(client, "/v1/tie/generate", {**body, "messages": _message(prompt)})
+        return await _post(client, "/v1/tie/generate", {**body, "messages": as_messages(prompt)})
 
     return ask
 
@@ -68,7 +35,7 @@ def ask_openai(client: httpx.AsyncClient, model: str, max_tokens: int) -> Ask:
     body = {"model": model, "max_tokens": max_tokens, "temperature": 0}
 
     async def ask(prompt: str) -> Reply:
-        reply = await _post(client, "/v1/chat/completions", {**body, "messages": _message(prompt)})
+        reply = await _post(client, "/v1/chat/completions", {**body, "messages": as_messages(prompt)})
         if not isinstance(reply.get("usage"), dict):
             raise ServerError(f"{client.base_url} tells no `usage`, so its tokens cannot be counted")
         return reply
@@ -129,7 +96,7 @@ def open_client(server: str, key: str | None = None) -> httpx.AsyncClient:
         raise ServerError(f"{server} is no URL: {error}") from None
 
 
-def _message(prompt: str) -> list[dict[str, str]]:
+def as_messages(prompt: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": prompt}]
 
 

@@ -105,7 +105,9 @@ async def _measure(
         if server:
             ours = sides.tie_side(server, key, ensemble, workload)
         else:
-            ours = sides.engine_side(settings, ensemble, workload)
+            from service.bench.engine_side import engine_side
+
+            ours = engine_side(settings, ensemble, workload)
         chosen = [await stack.enter_async_context(ours)]
         if openai is not None:
             max_tokens = int(workload.options["gen_length"])

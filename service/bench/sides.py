@@ -1,6 +1,5 @@
 """The sides that `tie bench` compares: each asks its prompts, and tells what its process spent meanwhile."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,15 +7,11 @@ from typing import Any
 
 import httpx
 
-from service.bench.asking import Ask, ask_engine, ask_openai, ask_tie, first_model, open_client
+from service.bench.asking import Ask, ask_openai, ask_tie, first_model, open_client
 from service.bench.figures import Figures, figures_of
 from service.bench.load import Exchange, closed_loop, staggered
 from service.bench.scrape import CPU_SECONDS, Scrape, scrape
 from service.bench.workload import Workload
-from service.loading import load
-from service.settings import Settings
-from tie_core.engine.observer import Observer, Tick
-from tie_core.errors import UnknownModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +58,6 @@ async def measure(side: Side, sending: Sending, prompts: Sequence[str]) -> Figur
         cpu_seconds = after.cpu_seconds - before.cpu_seconds
     rows = after.scrape.since(before.scrape).mean_batch_rows
     return figures_of(side.name, sending.words, exchanges, cpu_seconds=cpu_seconds, mean_batch_rows=rows)
-
-
-class RowCounter(Observer):
-    """Counts packed forwards and their rows, under the server's names."""
-
-    def __init__(self) -> None:
-        self.num_ticks = self.num_rows = 0
-
-    def on_tick(self, tick: Tick) -> None:
-        self.num_ticks += 1
-        self.num_rows += tick.decode_rows + tick.score_rows
-
-    def scrape(self) -> Scrape:
-        counted = {"tie_batch_rows_count": self.num_ticks, "tie_batch_rows_sum": self.num_rows}
-        return Scrape({(name, frozenset()): float(value) for name, value in counted.items()})
-
-
-@asynccontextmanager
-async def engine_side(settings: Settings, name: str | None, workload: Workload) -> AsyncIterator[Side]:
-    """The configured models in this process. CPU is this process's, the asking included."""
-    ensemble_name = name or settings.default_ensemble.name
-    if ensemble_name not in (known := [ensemble.name for ensemble in settings.ensembles]):
-        raise UnknownModelError("ensemble", f"there is no ensemble {ensemble_name}: there is {', '.join(known)}")
-    counter = RowCounter()
-    loaded = load(settings, counter)
-
-    async def spending() -> Spending:
-        return Spending(time.process_time(), counter.scrape())
-
-    try:
-        ask = ask_engine(loaded, loaded.ensembles[ensemble_name], workload.options, workload.models)
-        yield Side("engine", ask, spending)
-    finally:
-        loaded.engine.close()
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tie_core.models import MaskPredictor, load_model
+from tie_core.models.loading import load_model
+from tie_core.models.mask_predictor import MaskPredictor
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

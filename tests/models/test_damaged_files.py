@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tie_core.errors import CheckpointError
-from tie_core.models import load_model
+from tie_core.models.loading import load_model
 
 Alter = Callable[..., Path]
 NORM = "model.transformer.ln_f.weight"

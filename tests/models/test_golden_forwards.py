@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tie_core.models import MaskPredictor, load_model
+from tie_core.models.loading import load_model
+from tie_core.models.mask_predictor import MaskPredictor
 
 FLOAT32_TOLERANCE = 5e-5
 HAS_WIDE_VECTORS = "AVX512" in torch.backends.cpu.get_cpu_capability()

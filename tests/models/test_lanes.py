@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.members import GOLDEN
 from tests.models.test_packing import predict_packed, random_canvases
-from tie_core.models import load_model
 from tie_core.models.lanes import Lanes, shared_out
+from tie_core.models.loading import load_model
 
 
 @given(st.lists(st.integers(1, 500), max_size=40), st.integers(1, 9))

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.members import tiny
-from tie_core.models import MaskPredictor
 from tie_core.models.invariance import ROW_MULTIPLE
+from tie_core.models.mask_predictor import MaskPredictor
 
 
 def rows_of_mlps(model: MaskPredictor, read: Callable[[], Tensor]) -> list[int]:

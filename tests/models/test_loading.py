@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tie_core.errors import UnsupportedModelError
-from tie_core.models import FAMILIES, MaskPredictor, load_model
+from tie_core.models.families import FAMILIES
+from tie_core.models.loading import load_model
+from tie_core.models.mask_predictor import MaskPredictor
 
 Alter = Callable[..., Path]
 Predictor = Callable[[str], MaskPredictor]

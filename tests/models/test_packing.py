@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tie_core.models import MaskPredictor, invariance, load_model, mask_predictor
+from tie_core.models import invariance, mask_predictor
+from tie_core.models.loading import load_model
+from tie_core.models.mask_predictor import MaskPredictor
 
 NAMES = ["llada-tiny", "llada-tiny-gqa", "dream-tiny", "a2d-qwen3-tiny"]
 NUM_TOKENS = 512

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tie_core.errors import CheckpointError, PlacementError, UnsupportedModelError
-from tie_core.models import load_model
+from tie_core.models.loading import load_model
 
 Alter = Callable[..., Path]
 

@@ -1,7 +1,9 @@
 """The command `tie`: what it prints where, its exit codes, and that nobody meets a traceback."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -30,6 +32,7 @@ from tie_core.events import Completed, Event, Failed, event_data
 from tie_core.options import TieOptions
 
 Said = list[tuple[str, dict[str, Any]]]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +193,43 @@ def test_a_folder_that_cannot_be_used_is_listed_with_the_reason(tmp_path: Path) 
 
     assert "config.json is missing" in model["error"]
     assert invoke("models", "--config", str(config)).exit_code == 0
+
+
+IMPORTED = """
+import sys
+from service.cli import main
+try:
+    main()
+finally:
+    print(*sorted({"numpy", "torch", "transformers"} & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+def imported_by(folder: Path, *arguments: str) -> list[str]:
+    """Which of the large libraries a command needs."""
+    command = [sys.executable, "-c", IMPORTED, *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    return done.stderr.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["version"], ["keys", "new", "alice", "--file", "keys.toml"]]
+)
+def test_a_command_that_reads_no_model_is_soon_there(arguments: list[str], tmp_path: Path) -> None:
+    assert imported_by(tmp_path, *arguments) == []
+
+
+def test_asking_a_server_needs_no_model_library(tmp_path: Path) -> None:
+    with answering(200, stream(*story.events())) as (url, said):
+        assert imported_by(tmp_path, "run", story.PROMPT, "--server", url, "--watch") == []
+        assert imported_by(tmp_path, "bench", "--server", url) == []
+    assert len(said) == 2
+
+
+def test_models_are_listed_without_torch(tmp_path: Path) -> None:
+    assert "torch" not in imported_by(tmp_path, "models")
 
 
 def test_serve_announces_the_real_port_and_returns_the_servers_status(

@@ -40,6 +40,11 @@ class Checkpoint:
     generation_config: Fields
     tensors: Mapping[str, StoredTensor]
 
+    @property
+    def num_elements(self) -> int:
+        """Numbers in all tensors; each becomes one parameter."""
+        return sum(prod(tensor.shape) for tensor in self.tensors.values())
+
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """Read a folder's JSON files and headers; raises CheckpointError, never loads weights."""

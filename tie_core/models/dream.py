@@ -3,33 +3,31 @@ since the weights began as an autoregressive model's. Source: the published chec
 tensor names.
 """
 
-from typing import Final
-
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from typing import Any, Final
 
 from tie_core.models.family import Family, keep_name, rope_parameters
 from tie_core.models.fields import Fields
 
 
-def translate(config: Fields) -> Qwen2Config:
+def read_config(config: Fields) -> dict[str, Any]:
     config.must_be("hidden_act", "silu")
     config.must_be("use_sliding_window", None, False)
     config.must_be("use_mrope", None, False)
     num_layers = config.count("num_hidden_layers")
-    return Qwen2Config(
-        vocab_size=config.count("vocab_size"),
-        hidden_size=config.count("hidden_size"),
-        intermediate_size=config.count("intermediate_size"),
-        num_hidden_layers=num_layers,
-        num_attention_heads=config.count("num_attention_heads"),
-        num_key_value_heads=config.count("num_key_value_heads"),
-        max_position_embeddings=config.count("max_position_embeddings"),
-        rms_norm_eps=config.number("rms_norm_eps"),
-        rope_parameters=rope_parameters(config),
-        tie_word_embeddings=config.is_on("tie_word_embeddings"),
-        layer_types=["full_attention"] * num_layers,
-        hidden_act="silu",
-    )
+    return {
+        "vocab_size": config.count("vocab_size"),
+        "hidden_size": config.count("hidden_size"),
+        "intermediate_size": config.count("intermediate_size"),
+        "num_hidden_layers": num_layers,
+        "num_attention_heads": config.count("num_attention_heads"),
+        "num_key_value_heads": config.count("num_key_value_heads"),
+        "max_position_embeddings": config.count("max_position_embeddings"),
+        "rms_norm_eps": config.number("rms_norm_eps"),
+        "rope_parameters": rope_parameters(config),
+        "tie_word_embeddings": config.is_on("tie_word_embeddings"),
+        "layer_types": ["full_attention"] * num_layers,
+        "hidden_act": "silu",
+    }
 
 
 FAMILY: Final = Family(
@@ -37,8 +35,9 @@ FAMILY: Final = Family(
     description="Dream, Dream-Coder, DiffuCoder: made from Qwen2.5, each position read one row to its left",
     model_type="Dream",
     architectures=frozenset({"DreamModel"}),
-    model_class=Qwen2ForCausalLM,
-    translate=translate,
+    config_name="Qwen2Config",
+    model_name="Qwen2ForCausalLM",
+    read_config=read_config,
     rename=keep_name,
     logits_are_shifted=True,
     mask_token=None,

@@ -1,35 +1,51 @@
-"""What a family of checkpoints is: how it is recognised, and how it becomes one of transformers' own
-models.
+"""What a family of checkpoints is: how it is recognised, and how it becomes one of transformers' own models.
+
+Those bring torch, which reading a checkpoint's files does not need, so they are named here and imported when used.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from transformers import PreTrainedConfig, PreTrainedModel
+from typing import TYPE_CHECKING, Any, cast
 
 from tie_core.models.fields import Fields
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """A supported family. Nothing of a checkpoint's own Python is ever used.
 
-    `translate` turns `config.json` into transformers' configuration, or raises UnsupportedModelError for a
-    variant that is not covered. `rename` turns a parameter's name in `model_class` into its name in the file.
-    `end_of_turn` is a spelling, its id is the tokenizer's. So is `mask_token`, for a family whose
-    configuration names no mask; it is None where `config.json` must.
+    `read_config` turns `config.json` into the arguments of transformers' configuration, or raises UnsupportedModelError
+    for a variant that is not covered. `config_name` and `model_name` are classes of transformers. `rename` turns a
+    parameter's name in the model into its name in the file. `end_of_turn` is a spelling, its id is the tokenizer's. So
+    is `mask_token`, for a family whose configuration names no mask; it is None where `config.json` must.
     """
 
     name: str
     description: str
     model_type: str
     architectures: frozenset[str]
-    model_class: type[PreTrainedModel]
-    translate: Callable[[Fields], PreTrainedConfig]
+    config_name: str
+    model_name: str
+    read_config: Callable[[Fields], dict[str, Any]]
     rename: Callable[[str], str]
     logits_are_shifted: bool
     mask_token: str | None
     end_of_turn: str
+
+    def translate(self, config: Fields) -> "PreTrainedConfig":
+        """transformers' configuration; raises UnsupportedModelError, and what transformers does."""
+        import transformers
+
+        return cast("PreTrainedConfig", getattr(transformers, self.config_name)(**self.read_config(config)))
+
+    @property
+    def model_class(self) -> "type[PreTrainedModel]":
+        import transformers
+
+        return cast("type[PreTrainedModel]", getattr(transformers, self.model_name))
 
 
 def keep_name(name: str) -> str:

@@ -5,13 +5,10 @@ Activations are what is alive at once at the peak of a packed forward through tr
 """
 
 from dataclasses import dataclass
-from math import prod
 from typing import Final
 
 import torch
 from transformers import PreTrainedConfig
-
-from tie_core.models.checkpoint import Checkpoint
 
 LOGIT_BYTES: Final = 16
 """Per logit of a tile, in any dtype: it is read in float32, beside up to three tensors of its size."""
@@ -35,11 +32,6 @@ class Footprint:
     def activation_bytes(self, num_positions: int, num_logits: int) -> int:
         """What a packed forward takes beside the weights, with so many logits in memory at once."""
         return num_positions * self.position_bytes + num_logits * LOGIT_BYTES
-
-
-def stored_elements(checkpoint: Checkpoint) -> int:
-    """Numbers in all tensors; each becomes one parameter."""
-    return sum(prod(tensor.shape) for tensor in checkpoint.tensors.values())
 
 
 def footprint_of(config: PreTrainedConfig, dtype: torch.dtype, weights_bytes: int) -> Footprint:

@@ -2,9 +2,7 @@
 published checkpoints' `config.json` and tensor names.
 """
 
-from typing import Final
-
-from transformers import LlamaConfig, LlamaForCausalLM
+from typing import Any, Final
 
 from tie_core.models.family import Family, rope_parameters
 from tie_core.models.fields import Fields
@@ -32,25 +30,25 @@ def rename(name: str) -> str:
     return f"model.transformer.blocks.{layer}.{IN_A_BLOCK[inner]}.{leaf}"
 
 
-def translate(config: Fields) -> LlamaConfig:
+def read_config(config: Fields) -> dict[str, Any]:
     _refuse_variants(config)
     width, num_heads = config.count("d_model"), config.count("n_heads")
-    return LlamaConfig(
-        vocab_size=config.count("embedding_size" if config.has("embedding_size") else "vocab_size"),
-        hidden_size=width,
-        intermediate_size=_mlp_width(config),
-        num_hidden_layers=config.count("n_layers"),
-        num_attention_heads=num_heads,
-        num_key_value_heads=config.count("n_kv_heads") if config.has("n_kv_heads") else num_heads,
-        head_dim=width // num_heads,
-        max_position_embeddings=config.count("max_sequence_length"),
-        rms_norm_eps=config.number("rms_norm_eps"),
-        rope_parameters=rope_parameters(config),
-        tie_word_embeddings=config.is_on("weight_tying"),
-        attention_bias=False,
-        mlp_bias=False,
-        hidden_act="silu",
-    )
+    return {
+        "vocab_size": config.count("embedding_size" if config.has("embedding_size") else "vocab_size"),
+        "hidden_size": width,
+        "intermediate_size": _mlp_width(config),
+        "num_hidden_layers": config.count("n_layers"),
+        "num_attention_heads": num_heads,
+        "num_key_value_heads": config.count("n_kv_heads") if config.has("n_kv_heads") else num_heads,
+        "head_dim": width // num_heads,
+        "max_position_embeddings": config.count("max_sequence_length"),
+        "rms_norm_eps": config.number("rms_norm_eps"),
+        "rope_parameters": rope_parameters(config),
+        "tie_word_embeddings": config.is_on("weight_tying"),
+        "attention_bias": False,
+        "mlp_bias": False,
+        "hidden_act": "silu",
+    }
 
 
 def _mlp_width(config: Fields) -> int:
@@ -87,8 +85,9 @@ FAMILY: Final = Family(
     description="LLaDA-8B and LLaDA-1.5: diffusion from scratch, each position read at its own row",
     model_type="llada",
     architectures=frozenset({"LLaDAModelLM"}),
-    model_class=LlamaForCausalLM,
-    translate=translate,
+    config_name="LlamaConfig",
+    model_name="LlamaForCausalLM",
+    read_config=read_config,
     rename=rename,
     logits_are_shifted=False,
     mask_token=None,

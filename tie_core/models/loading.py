@@ -9,20 +9,15 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
 from tie_core.errors import CheckpointError, PlacementError, UnsupportedModelError
-from tie_core.models import a2d_qwen3, dream, llada
 from tie_core.models.checkpoint import Checkpoint, open_checkpoint
+from tie_core.models.families import FAMILIES
 from tie_core.models.family import Family
-from tie_core.models.footprint import Footprint, footprint_of, stored_elements
+from tie_core.models.footprint import Footprint, footprint_of
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.models.recognition import recognise
 from tie_core.models.token_ids import read_token_ids
 from tie_core.models.weights import build_model
 
-FAMILIES: Final[Mapping[str, Family]] = {
-    "llada": llada.FAMILY,
-    "dream": dream.FAMILY,
-    "a2d-qwen3": a2d_qwen3.FAMILY,
-}
 DTYPES: Final[Mapping[str, torch.dtype]] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -62,7 +57,7 @@ def read_footprint(path: Path, dtype: str | torch.dtype) -> Footprint:
     """
     checkpoint, placed_dtype = open_checkpoint(path), known_dtype(dtype)
     config = translate_config(checkpoint, recognise(checkpoint.config, FAMILIES))
-    return footprint_of(config, placed_dtype, stored_elements(checkpoint) * placed_dtype.itemsize)
+    return footprint_of(config, placed_dtype, checkpoint.num_elements * placed_dtype.itemsize)
 
 
 def self_test(predictor: MaskPredictor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from service.bench import sides
+from service.bench import engine_side, sides
 from service.cli import app, main
 from service.keys import add_key
 from service.settings import AuthSettings
@@ -23,7 +23,7 @@ SMALL = ("--requests", "3", "--gen-length", "8", "--block-size", "4")
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("TIE_CONFIG", "TIE_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(sides, "load", FakeLoader())
+    monkeypatch.setattr(engine_side, "load", FakeLoader())
 
 
 def bench(*arguments: str) -> Any:

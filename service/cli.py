@@ -170,7 +170,7 @@ def _ask_here(
 def _load(settings: Settings, chosen: EnsembleSettings, names: list[str]) -> "Ensemble":
     import torch
 
-    from service.loading import check_placement
+    from service.placement import check_placement
     from tie_core.ensemble import Ensemble
     from tie_core.member import load_member
 

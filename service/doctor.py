@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.inventory import ModelFacts, plain_table, read_facts
-from service.loading import wish_for
+from service.placement import wish_for
 from service.settings import EnsembleSettings, ModelSettings, Settings
 from tie_core.engine.devices import Device, bfloat16_slowdown, find_devices
 from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable

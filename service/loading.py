@@ -1,19 +1,17 @@
 """From settings to what answers requests: a plan, members, ensembles, engine. Blocks: it runs in a thread."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from service.placement import check_placement
 from service.self_test import check_answers, check_zoo, is_zoo
-from service.settings import EnsembleSettings, LimitSettings, ModelSettings, Settings
-from tie_core.engine.devices import find_devices
+from service.settings import EnsembleSettings, Settings
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer
-from tie_core.engine.placement import Wish, make_plan
 from tie_core.ensemble import Ensemble
 from tie_core.member import Member, load_member
-from tie_core.models.loading import read_footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +46,6 @@ def load(settings: Settings, observer: Observer) -> Loaded:
             if is_zoo(chosen, settings.models):
                 check_zoo(loaded.engine, loaded.ensembles[chosen.name])
     return loaded
-
-
-def check_placement(models: Sequence[ModelSettings], limits: LimitSettings) -> None:
-    """Refuse models that do not fit their devices, with the figures, before anything is loaded.
-
-    Raises:
-        TieError: a checkpoint that cannot be read, a device that is not here or too small.
-    """
-    make_plan([wish_for(model) for model in models], find_devices(), limits.max_batch_positions).check()
-
-
-def wish_for(model: ModelSettings) -> Wish:
-    """A configured model as the planner sees it; raises TieError for a folder that cannot be read."""
-    return Wish(model.name, model.device, model.dtype, read_footprint(model.path.expanduser(), model.dtype))
 
 
 def start(

@@ -9,9 +9,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.member import Member, Query, load_member
-from tie_core.models.footprint import LOGIT_BYTES
-from tie_core.models.loading import DTYPES as DTYPES_BY_NAME
-from tie_core.models.loading import load_model, read_footprint
+from tie_core.models.dtypes import DTYPES as DTYPES_BY_NAME
+from tie_core.models.footprint import LOGIT_BYTES, read_footprint
+from tie_core.models.loading import load_model
 from tie_core.prediction import EndTokens
 from tie_core.tiles import TiledHead, most_logits
 from tie_core.zoo import MEMBERS, member_path

@@ -13,6 +13,7 @@ from service import loading
 from service.cli import app
 from service.inventory import read_facts
 from service.loading import load
+from service.placement import check_placement
 from service.settings import LimitSettings, ModelSettings, Settings, SettingsError
 from tie_core import zoo
 from tie_core.engine import devices
@@ -138,7 +139,7 @@ def test_a_limit_makes_the_plan_smaller(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(devices, "host_memory", lambda: HostMemory(64_000_000, 24_000_000))
     models = [ModelSettings(name=name, path=path) for name, path in ZOO.items()]
 
-    loading.check_placement(models, LimitSettings(max_batch_positions=512))
+    check_placement(models, LimitSettings(max_batch_positions=512))
 
 
 def test_a_configuration_that_cannot_be_read_is_no_diagnosis(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from huggingface_hub.errors import StrictDataclassError
+
+from tie_core.errors import CheckpointError
 from tie_core.models.fields import Fields
 
 if TYPE_CHECKING:
@@ -36,10 +39,13 @@ class Family:
     end_of_turn: str
 
     def translate(self, config: Fields) -> "PreTrainedConfig":
-        """transformers' configuration; raises UnsupportedModelError, and what transformers does."""
+        """transformers' configuration; raises CheckpointError, UnsupportedModelError."""
         import transformers
 
-        return cast("PreTrainedConfig", getattr(transformers, self.config_name)(**self.read_config(config)))
+        try:
+            return cast("PreTrainedConfig", getattr(transformers, self.config_name)(**self.read_config(config)))
+        except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"config.json is no valid {self.name} model ({error}): restore it") from error
 
     @property
     def model_class(self) -> "type[PreTrainedModel]":

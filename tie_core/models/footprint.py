@@ -5,10 +5,16 @@ Activations are what is alive at once at the peak of a packed forward through tr
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
 from transformers import PreTrainedConfig
+
+from tie_core.models.checkpoint import open_checkpoint
+from tie_core.models.dtypes import known_dtype
+from tie_core.models.families import FAMILIES
+from tie_core.models.recognition import recognise
 
 LOGIT_BYTES: Final = 16
 """Per logit of a tile, in any dtype: it is read in float32, beside up to three tensors of its size."""
@@ -32,6 +38,16 @@ class Footprint:
     def activation_bytes(self, num_positions: int, num_logits: int) -> int:
         """What a packed forward takes beside the weights, with so many logits in memory at once."""
         return num_positions * self.position_bytes + num_logits * LOGIT_BYTES
+
+
+def read_footprint(path: Path, dtype: str | torch.dtype) -> Footprint:
+    """What the checkpoint folder at `path` would take in a dtype, from its headers: no weight is read.
+
+    Raises CheckpointError, UnsupportedModelError and PlacementError as `loading.load_model` does.
+    """
+    checkpoint, placed_dtype = open_checkpoint(path), known_dtype(dtype)
+    config = recognise(checkpoint.config, FAMILIES).translate(checkpoint.config)
+    return footprint_of(config, placed_dtype, checkpoint.num_elements * placed_dtype.itemsize)
 
 
 def footprint_of(config: PreTrainedConfig, dtype: torch.dtype, weights_bytes: int) -> Footprint:

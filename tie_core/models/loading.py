@@ -1,28 +1,19 @@
 """Load a checkpoint folder as a mask predictor, or say why not. No remote code, no pickle, no network."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from transformers import PreTrainedConfig
 
 from tie_core.errors import CheckpointError, PlacementError, UnsupportedModelError
-from tie_core.models.checkpoint import Checkpoint, open_checkpoint
+from tie_core.models.checkpoint import open_checkpoint
+from tie_core.models.dtypes import known_dtype
 from tie_core.models.families import FAMILIES
-from tie_core.models.family import Family
-from tie_core.models.footprint import Footprint, footprint_of
 from tie_core.models.mask_predictor import MaskPredictor
 from tie_core.models.recognition import recognise
 from tie_core.models.token_ids import read_token_ids
 from tie_core.models.weights import build_model
 
-DTYPES: Final[Mapping[str, torch.dtype]] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 SELF_TEST_LENGTH: Final = 16
 
 
@@ -37,7 +28,7 @@ def load_model(
     placed_device, placed_dtype = _available_device(device), known_dtype(dtype)
     checkpoint = open_checkpoint(Path(path))
     family = recognise(checkpoint.config, FAMILIES)
-    config = translate_config(checkpoint, family)
+    config = family.translate(checkpoint.config)
     token_ids = read_token_ids(
         checkpoint,
         mask_token=family.mask_token,
@@ -48,16 +39,6 @@ def load_model(
     predictor = MaskPredictor(model, family, checkpoint.path, token_ids)
     self_test(predictor)
     return predictor
-
-
-def read_footprint(path: Path, dtype: str | torch.dtype) -> Footprint:
-    """What the checkpoint folder at `path` would take in a dtype, from its headers: no weight is read.
-
-    Raises CheckpointError, UnsupportedModelError and PlacementError as `load_model` does.
-    """
-    checkpoint, placed_dtype = open_checkpoint(path), known_dtype(dtype)
-    config = translate_config(checkpoint, recognise(checkpoint.config, FAMILIES))
-    return footprint_of(config, placed_dtype, checkpoint.num_elements * placed_dtype.itemsize)
 
 
 def self_test(predictor: MaskPredictor) -> None:
@@ -78,14 +59,6 @@ def self_test(predictor: MaskPredictor) -> None:
         )
 
 
-def translate_config(checkpoint: Checkpoint, family: Family) -> PreTrainedConfig:
-    """transformers' configuration of a recognised checkpoint; raises CheckpointError, UnsupportedModelError."""
-    try:
-        return family.translate(checkpoint.config)
-    except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"config.json is no valid {family.name} model ({error}): restore it") from error
-
-
 def _available_device(device: str | torch.device) -> torch.device:
     try:
         placed = torch.device(device)
@@ -97,11 +70,3 @@ def _available_device(device: str | torch.device) -> torch.device:
     if placed.type == "meta":
         raise PlacementError("device 'meta' holds no weights: choose cpu or cuda")
     return placed
-
-
-def known_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """A dtype by its name; raises PlacementError for one that no model is loaded in."""
-    known = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if known is None or known not in DTYPES.values():
-        raise PlacementError(f"dtype {dtype!s} was asked for; allowed are {', '.join(DTYPES)}")
-    return known

@@ -16,9 +16,9 @@ from rich.text import Text
 from service.inventory import ModelFacts, plain_table, read_facts
 from service.placement import wish_for
 from service.settings import EnsembleSettings, ModelSettings, Settings
-from tie_core.engine.devices import Device, bfloat16_slowdown, find_devices
+from tie_core.engine.devices import Device, bfloat16_slowdown, choose_device, find_devices
 from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable
-from tie_core.errors import TieError
+from tie_core.errors import PlacementError, TieError
 
 SLOW: Final = 2.0  # times float32's: worth a word
 
@@ -46,6 +46,7 @@ class Diagnosis:
     relays: tuple[Relay, ...]
     most_threads: int  # of each model on the CPU; how many pay is measured at the start
     problems: tuple[str, ...]
+    unreadable: tuple[ModelSettings, ...] = ()  # their folders cannot be used, so what they would take is not known
     advice: tuple[str, ...] = ()
 
     def data(self) -> dict[str, Any]:
@@ -80,12 +81,14 @@ def diagnose(settings: Settings) -> Diagnosis:
     problems: list[str] = []
     facts: dict[str, ModelFacts] = {}
     wishes: list[Wish] = []
+    unreadable: list[ModelSettings] = []
     for model in settings.models:
         try:
             facts[model.name] = read_facts(model)
             wishes.append(wish_for(model))
         except TieError as error:
-            problems.append(f"{model.name}: {' '.join(str(error).split())}")
+            unreadable.append(model)
+            problems += [f"{model.name}: {' '.join(str(error).split())}", *_missing_device(model, devices)]
     plan = make_plan(wishes, devices, settings.limits.max_batch_positions)
     relays = [relay for ensemble in settings.ensembles for relay in _relays(ensemble, facts)]
     return Diagnosis(
@@ -95,8 +98,18 @@ def diagnose(settings: Settings) -> Diagnosis:
         tuple(relays),
         _most_threads(settings.models),
         (*problems, *plan.problems),
+        tuple(unreadable),
         _advice(settings.models),
     )
+
+
+def _missing_device(model: ModelSettings, devices: Sequence[Device]) -> list[str]:
+    """What the plan says of a model that has its files."""
+    try:
+        choose_device(model.device, devices)
+    except PlacementError as error:
+        return [f"{model.name}: {error}"]
+    return []
 
 
 def _advice(models: Sequence[ModelSettings]) -> tuple[str, ...]:
@@ -128,7 +141,7 @@ def tables(diagnosis: Diagnosis) -> list[Table | Text]:
     return [
         _devices_table(diagnosis.devices),
         _plan_table(diagnosis),
-        _relays_table(diagnosis.relays) if diagnosis.relays else Text("no ensemble of two known members: no relays"),
+        _relays_part(diagnosis),
         Text(
             f"{os.cpu_count()} cores; torch uses {torch.get_num_threads()} threads, at most {diagnosis.most_threads}"
             " for each model on the CPU (how many pay is measured at the start and logged)"
@@ -159,12 +172,18 @@ def _plan_table(diagnosis: Diagnosis) -> Table:
             positions * footprint.cache_bytes,
         )
         table.add_row(wish.name, wish.device, wish.dtype, *map(readable, sizes))
+    for model in diagnosis.unreadable:
+        table.add_row(model.name, model.device, model.dtype, Text("not known", "red"))
     return table
 
 
-def _relays_table(relays: Sequence[Relay]) -> Table:
+def _relays_part(diagnosis: Diagnosis) -> Table | Text:
+    if not diagnosis.relays and diagnosis.unreadable:
+        return Text("which relays there are shows once the models' folders can be read")
+    if not diagnosis.relays:
+        return Text("no ensemble of two members: no relays")
     table = plain_table("ensemble", "between", "a relay")
-    for relay in relays:
+    for relay in diagnosis.relays:
         table.add_row(relay.ensemble, " and ".join(relay.members), relay.way)
     return table
 
@@ -172,4 +191,4 @@ def _relays_table(relays: Sequence[Relay]) -> Table:
 def _verdict(problems: Sequence[str]) -> Text:
     if not problems:
         return Text("nothing stands in the way of serving this", "green")
-    return Text("\n".join(problems), "red")
+    return Text("\n".join(["this cannot be served:", *problems]), "red")

@@ -1,6 +1,7 @@
 """`tie doctor` says what would be served where, and what stands in the way, without loading anything."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,24 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     assert "is no folder" in result.stdout
     assert "nothing stands" not in result.stdout
     assert [model["name"] for model in diagnosis("--config", str(config))["models"]] == ["b"]
+
+
+def test_the_readmes_models_are_told_one_by_one_with_what_is_missing(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    config = tmp_path / "tie.toml"
+    config.write_text(example.replace("/models/", f"{tmp_path}/").replace("cuda:", "cuda:7"), encoding="utf-8")
+
+    result = doctor("--config", str(config))
+
+    assert result.exit_code == 1
+    for name, device, folder in (("llada", "cuda:70", "LLaDA-1.5"), ("dream", "cuda:71", "Dream-v0-Instruct-7B")):
+        assert re.search(rf"^{name} +{device} +bfloat16 +not known", result.stdout, re.MULTILINE)
+        said = " ".join(result.stdout.split())
+        assert f"{name}: {tmp_path / folder} is no folder" in said
+        assert f"{name}: device '{device}' is not here: choose one of cpu" in said
+    assert "download the checkpoint first and give its folder as the path" in said
+    assert "once the models' folders can be read" in said
 
 
 def test_a_device_that_is_not_there_is_a_problem_that_lists_what_is(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(
             f"{path} is no folder; a model is loaded from a local checkpoint folder and nothing is fetched: "
-            "download the checkpoint first and pass its folder"
+            "download the checkpoint first and give its folder as the path"
         )
     config = Fields("config.json", read_json(path / "config.json"))
     generation = path / "generation_config.json"

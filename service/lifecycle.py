@@ -110,8 +110,12 @@ class Lifecycle:
             return
         self.phase = "draining"
         self._runs.shut()
-        self._log.info("draining", requests=len(self._runs))
-        await self._wait_for_the_end_of_all(self._settings.server.drain_seconds)
+        seconds = self._settings.server.drain_seconds
+        note = f"what runs has at most {seconds:g} s to end; a second Ctrl-C or SIGTERM cancels it at once"
+        self._log.info("draining", requests=len(self._runs), note=note)
+        await self._wait_for_the_end_of_all(seconds)
+        if self._runs:
+            self._log.info("cancelling", requests=len(self._runs))
         self._runs.cancel_all()
         self._is_hurried = False
         await self._wait_for_the_end_of_all(FAREWELL_SECONDS)

@@ -211,6 +211,24 @@ def test_what_outlasts_the_drain_gets_a_terminal_event() -> None:
         assert served.metric("tie_request_cancellations_total", cause="shutdown", phase="running") == 2
 
 
+def test_whoever_stops_the_server_reads_how_long_it_takes_and_how_to_end_it_at_once() -> None:
+    loader, server = FakeLoader(Faults(seconds=0.05)), ServerSettings(drain_seconds=3600)
+    with serving(fake_settings(server=server), loader) as served, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(served.post, {"prompt": PROMPT})
+        wait_until(lambda: served.metric("tie_requests_running", ensemble="tie") == 1)
+        served.server.num_signals += 1
+        wait_until(lambda: served.lines[-1]["event"] == "draining")
+        draining = served.lines[-1]
+        served.server.num_signals += 1
+        assert answer.result().status_code == 503
+        wait_until(lambda: served.service.lifecycle.phase == "stopped")
+
+    assert draining["requests"] == 1
+    assert draining["note"].startswith("what runs has at most 3600 s to end; a second Ctrl-C")
+    (cancelling,) = [line for line in served.lines if line["event"] == "cancelling"]
+    assert cancelling["requests"] == 1
+
+
 SERVE = """
 import sys
 from service.server import serve

@@ -3,7 +3,7 @@
 import unicodedata
 
 from service.watch import WatchState
-from tie_core.events import Completed, RoundEnded
+from tie_core.events import Completed, RoundEnded, TieInfo
 
 MASK = "·"
 
@@ -45,7 +45,7 @@ def round_line(ended: RoundEnded) -> str:
 
 
 def summary_lines(completed: Completed) -> list[str]:
-    """How the answer came about, in two plain lines."""
+    """How the answer came about, in three plain lines."""
     tie = completed.tie
     wins = ", ".join(f"{name} {count}" for name, count in tie.wins.items())
     decode = sum(spent.decode for spent in tie.nfe.values())
@@ -54,10 +54,36 @@ def summary_lines(completed: Completed) -> list[str]:
     approximated = f" · approximated: {', '.join(tie.approximations)}" if tie.approximations else ""
     plural = "" if tie.rounds == 1 else "s"
     return [
+        reason_line(tie),
         f"from {tie.final_model} by {tie.final_rule} · {tie.rounds} round{plural},"
         f" {tie.switches} switched · led: {wins}",
         f"{forwards} · {completed.timings.total_ms / 1000:.2f} s{approximated}",
     ]
+
+
+def reason_line(tie: TieInfo) -> str:
+    """Whose answer is the final one and why, in one plain line."""
+    final = tie.final_model
+    if tie.partial:
+        why = "led last, and then the deadline came"
+    elif len(tie.candidates) == 1:
+        why = "is the only one that was there to the end"
+    elif tie.final_rule == "best_model":
+        why = "is named as the best model"
+    elif tie.final_rule == "most_selected":
+        rounds = ", ".join(f"{name} {count}" for name, count in tie.wins.items())
+        is_shared = list(tie.wins.values()).count(tie.wins[final]) > 1
+        why = f"led as many rounds as anybody ({rounds})" + (", and of those wavered least" if is_shared else "")
+    else:
+        counts = ", ".join(f"{name} {_count_text(count)}" for name, count in tie.scores.items())
+        is_shared = list(tie.scores.values()).count(tie.scores[final]) > 1
+        tie_break = "; of equals it was the surer, or comes first" if is_shared else ""
+        why = f"wavered least about it in the whole run (token change count: {counts}{tie_break})"
+    return f"{final} gives the answer: it {why}"
+
+
+def _count_text(count: float | None) -> str:
+    return "no evidence" if count is None else f"{count:.3f}"
 
 
 def canvas_line(state: WatchState, model: str) -> str:

@@ -63,7 +63,7 @@ class EngineObserver(Observer):
         self._metrics.round_duration.labels(request.ensemble).observe(seconds)
         self._metrics.rounds.labels(request.ensemble, score).inc()
         self._metrics.wins.labels(leader, score).inc()
-        if ended.leader.tie_break not in (None, "no_evidence"):
+        if ended.leader.shared_the_best_score:
             self._metrics.ties.labels(score).inc()
         self._count_relay(request, ended, leader)
         self._count_steps(request, ended.trajectories, ended.leader.member)

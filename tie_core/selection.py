@@ -22,6 +22,10 @@ class Leader:
     member: int
     tie_break: TieBreak | None
 
+    @property
+    def shared_the_best_score(self) -> bool:
+        return self.tie_break in ("top1", "last_leader", "order")
+
 
 def choose_leader(scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
     """The member with the highest score. Ties: top-1, then the last leader, then the members' order.

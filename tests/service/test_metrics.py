@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -21,6 +22,8 @@ from service.settings import LimitSettings
 from tests.service.fakes import DEADLY, HUGE, NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 from tie_core.errors import LossReason
+from tie_core.options import TieBreak
+from tie_core.selection import Leader
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 CONSTANT = {"tie_build_info"}
@@ -150,6 +153,21 @@ def test_a_restarted_thread_is_counted() -> None:
 
     assert metrics.registry.get_sample_value("tie_worker_restarts_total", {"model": "zoo-dream"}) == 1
     assert "restarted" in log.getvalue()
+
+
+@pytest.mark.parametrize("reason", [None, *get_args(TieBreak)])
+def test_a_tie_is_a_best_score_that_was_shared(reason: TieBreak | None) -> None:
+    metrics = Metrics()
+    observer = EngineObserver(metrics.engine, lambda *_: None, make_logger(io.StringIO()))
+    options = SimpleNamespace(score="tcc")
+    request: Any = SimpleNamespace(id="r", ensemble="tie", options=options, members=[SimpleNamespace(name="zoo-dream")])
+    facts = {"number": 1, "switched": False, "relayed": (), "trajectories": (), "canvases": ()}
+    ended: Any = SimpleNamespace(leader=Leader(0, reason), **facts)
+
+    observer.on_round(request, ended, 0.1)
+
+    num_ties = metrics.registry.get_sample_value("tie_score_ties_total", {"score": "tcc"}) or 0
+    assert num_ties == (reason in ("top1", "last_leader", "order"))
 
 
 def table_of_metrics() -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import time
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -270,8 +271,35 @@ def test_the_summary_names_the_approximations() -> None:
 
     approximate = dataclasses.replace(exact, tie=tie)
 
-    assert summary_lines(approximate)[1].endswith(" · approximated: early_commit, fill_end")
+    assert summary_lines(approximate)[-1].endswith(" · approximated: early_commit, fill_end")
     assert "approximated" not in "".join(summary_lines(exact))
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({}, "wavered least about it in the whole run (token change count: digit 0.250, pair 1.500)"),
+        (
+            {"scores": {"digit": None, "pair": None}},
+            "wavered least about it in the whole run (token change count: digit no evidence, pair no evidence;"
+            " of equals it was the surer, or comes first)",
+        ),
+        ({"final_rule": "most_selected"}, "led as many rounds as anybody (digit 2, pair 1)"),
+        (
+            {"final_rule": "most_selected", "wins": {"digit": 1, "pair": 1}},
+            "led as many rounds as anybody (digit 1, pair 1), and of those wavered least",
+        ),
+        ({"final_rule": "best_model"}, "is named as the best model"),
+        ({"candidates": {"digit": "1"}}, "is the only one that was there to the end"),
+        ({"partial": True}, "led last, and then the deadline came"),
+    ],
+)
+def test_the_summary_says_whose_answer_it_is_and_why(facts: dict[str, Any], why: str) -> None:
+    completed = story.completed()
+
+    told = dataclasses.replace(completed, tie=dataclasses.replace(completed.tie, **facts))
+
+    assert summary_lines(told)[0] == f"digit gives the answer: it {why}"
 
 
 def test_outside_a_terminal_a_run_is_told_in_lines() -> None:

@@ -16,8 +16,9 @@ from bench.archive import Measured, circumstances, load_archive, measured_now, s
 from bench.checkpoints import ROOT, Checkpoints
 from bench.page import page_with
 from bench.plots import write_plots
+from bench.scale import FULL, QUICK
 from bench.server import NotReadyError
-from bench.suite import BENCHMARKS, FULL, QUICK, Bench
+from bench.suite import BENCHMARKS, Bench
 from tie_core.engine.devices import bfloat16_slowdown
 from tie_core.errors import TieError
 

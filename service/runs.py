@@ -1,4 +1,4 @@
-"""Admission and the requests that run: parsed, tokenised off the event loop, submitted, cancelled, forgotten.
+"""Admission and the requests that run: prepared off the event loop, submitted, cancelled, forgotten.
 
 The engine owns the slots: what is here only asks it to cancel. What says nothing is the event loop's.
 """
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from service.admission import Admission
@@ -18,34 +17,18 @@ from service.event_log import EventLog
 from service.kept import Kept
 from service.loading import Loaded
 from service.metrics import RequestMetrics
+from service.prepared import Parse, Prepared, prepare
 from service.quotas import Holder
 from service.record import Record
 from service.run import Caller, Run, Transport
-from service.schemas import GenerateBody
 from service.settings import Settings
 from tie_core.canvas import Canvas
-from tie_core.engine.deadlines import Deadline
 from tie_core.errors import EngineClosedError, OverloadedError
 from tie_core.events import Completed
-from tie_core.options import check_effect
-from tie_core.request import Request
 
 NUM_TOKENISERS: Final = 2
 CANCEL_SECONDS: Final = 5.0  # in which the engine's thread is sure to have heard of it
-Parse = Callable[[Loaded], tuple[GenerateBody, object]]
-"""A route's body as the native one, and what its reply needs beyond that; in a tokenising thread. Raises ApiError."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A valid request, what it says of its answer, and what becomes of it when nobody waits or time is over."""
-
-    request: Request
-    stream: bool | None
-    goes_on: bool
-    deadline: Deadline | None
-    asked: object
 
 
 class Runs:
@@ -184,9 +167,9 @@ class Runs:
     async def _admit_anew(
         self, parse: Parse, accept: str, request_id: str, endpoint: str, owner: str | None, claim: str | None
     ) -> Caller:
-        admitted = time.monotonic()
+        admitted, loaded = time.monotonic(), self.check_loaded()
         with self._counted(), self._admission.place() as holder:
-            prepared = await self._in_thread(lambda: self._prepare(parse, request_id, holder.name))
+            prepared = await self._in_thread(lambda: prepare(parse, loaded, self._settings, request_id, holder.name))
             log = EventLog(prepared.request, self._settings.limits.max_kept_states)
             record = Record(request_id, owner, endpoint, prepared.request.ensemble, log, claim, admitted)
             record.stream, record.asked = prepared.stream, prepared.asked
@@ -214,46 +197,6 @@ class Runs:
                 self._metrics.rejections.labels(error.code).inc()
             raise
 
-    def _prepare(self, parse: Parse, request_id: str, tenant: str) -> Prepared:
-        """In a tokenising thread."""
-        assert self._loaded is not None
-        body, told = parse(self._loaded)
-        self._check_prompt(body)
-        ensemble = self._loaded.ensembles.get(body.ensemble or self._settings.default_ensemble.name)
-        if ensemble is None:
-            known = ", ".join(self._loaded.ensembles)
-            message = f"ensemble is one of {known}; a lone member is asked by its name in `models`"
-            raise ApiError(404, "model_not_found", message, param="ensemble")
-        request = ensemble.request(
-            prompt=body.prompt,
-            messages=[message.model_dump() for message in body.messages] if body.messages else None,
-            models=body.models,
-            request_id=request_id,
-            tenant=tenant,
-            detail=body.events or "round",
-            **body.ending(),
-            **(asked := body.options()),
-        )
-        check_effect(asked, request.options)
-        return Prepared(request, body.stream, body.on_disconnect == "continue", self._deadline(body), told)
-
-    def _deadline(self, body: GenerateBody) -> Deadline | None:
-        """The request's own, or the server's where that is sooner."""
-        asked = [seconds for seconds in (body.deadline_seconds, self._settings.limits.max_seconds) if seconds]
-        if asked:
-            return Deadline(min(asked), body.on_deadline or "error")
-        if body.on_deadline is not None:
-            raise ApiError(400, "invalid_value", "on_deadline has no effect without deadline_ms", param="on_deadline")
-        return None
-
-    def _check_prompt(self, body: GenerateBody) -> None:
-        if (body.prompt is None) == (body.messages is None):
-            raise ApiError(400, "invalid_prompt", "give exactly one of `messages` and `prompt`", param="messages")
-        limit = self._settings.limits.max_prompt_chars
-        if body.num_chars > limit:
-            message = f"{body.num_chars:,} characters of prompt exceed {limit:,}: shorten it"
-            raise ApiError(400, "prompt_too_long", message, param="prompt" if body.prompt else "messages")
-
     def _submit(self, record: Record, prepared: Prepared, holder: Holder) -> Run:
         loaded = self.check_open()
         run = Run(
@@ -268,7 +211,7 @@ class Runs:
         run.join()
         self._live[run.id] = run
         try:
-            run.submit(_from_now(prepared.deadline, record.admitted))
+            run.submit(prepared.deadline_after(time.monotonic() - record.admitted))
         except (OverloadedError, EngineClosedError) as error:
             del self._live[run.id]
             raise self._unavailable(api_error(error).code, str(error)) from None
@@ -290,13 +233,6 @@ class Runs:
 
     def _unavailable(self, reason: str, message: str) -> ApiError:
         return self._admission.unavailable(reason, message)
-
-
-def _from_now(deadline: Deadline | None, admitted: float) -> Deadline | None:
-    """Less the time that tokenising took."""
-    if deadline is None:
-        return None
-    return replace(deadline, seconds=max(0.0, deadline.seconds - (time.monotonic() - admitted)))
 
 
 def _nothing() -> None:

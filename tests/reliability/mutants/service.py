@@ -32,9 +32,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/service/test_overload.py::test_a_client_that_leaves_frees_its_rows",),
     ),
     Mutant(
+        "an API key follows a redirect to another server",
+        "service/client.py",
+        "request.add_unredirected_header(name, value)",
+        "request.add_header(name, value)",
+        ("tests/service/test_cli.py::test_a_key_follows_no_redirect_to_another_server",),
+    ),
+    Mutant(
         "a drain ends what runs at once",
         "service/lifecycle.py",
-        "await self._wait_for_the_end_of_all(self._settings.server.drain_seconds)",
+        "await self._wait_for_the_end_of_all(seconds)",
         "await self._wait_for_the_end_of_all(0)",
         ("tests/service/test_overload.py::test_a_drain_lets_running_requests_finish_and_takes_no_new_ones",),
     ),

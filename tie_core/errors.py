@@ -3,6 +3,7 @@
 TieError
 ├── CheckpointError             a folder that cannot be loaded: missing file, pickle, damaged tensor
 │   └── UnsupportedModelError   readable, but no model that TIE can ensemble (block-causal, no mask token, ...)
+├── TaskError                   a benchmark that cannot be measured here: no file, a malformed line, a missing library
 ├── PlacementError              a device or dtype that is not to be had here
 ├── RequestError                the caller's input; `param` names the field
 │   ├── OptionsError            a value that no option allows
@@ -35,6 +36,10 @@ class CheckpointError(TieError):
 
 class UnsupportedModelError(CheckpointError):
     """A readable checkpoint of a model that TIE cannot ensemble."""
+
+
+class TaskError(TieError):
+    """A benchmark that cannot be measured here."""
 
 
 class PlacementError(TieError):

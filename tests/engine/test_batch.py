@@ -166,14 +166,14 @@ def tick(batch: Batch, pairs: dict[int, Pair], plain: Member, rng: random.Random
 
 
 @pytest.mark.parametrize("logits_are_shifted", [False, True])
-def test_trajectories_are_those_of_jobs_alone(logits_are_shifted, figure):
+def test_trajectories_are_those_of_jobs_alone(logits_are_shifted, figure, numbers):
     """Rows join, leave and wait at random."""
     rng = random.Random(20261124 + logits_are_shifted)
     plain, batched = member(logits_are_shifted), member(logits_are_shifted)
     running: dict[int, Pair] = {}
     batch: Batch | None = None
     seen: Counter[str] = Counter()
-    for number in range(3000):
+    for number in range(num_ticks := numbers(1_200, 3_000)):
         if (rng.random() < 0.4 or not running) and (new := random_pair(rng, number)):
             running[id(new.row)] = new
             batch = regrouped(batch, running, batched, rng)
@@ -189,7 +189,7 @@ def test_trajectories_are_those_of_jobs_alone(logits_are_shifted, figure):
             seen[type(row.job).__name__] += 1
         if finished:
             batch = regrouped(batch, running, batched, rng)
-    assert seen["Denoising"] > 300
+    assert seen["Denoising"] > num_ticks / 10
     figure(f"batch: {seen['Denoising']} trajectories and {seen['Probing']} readings equal those of the plain path")
 
 

@@ -22,8 +22,10 @@ PROMPT = "rev 314159; inc 271828; add 141421"
 
 @contextmanager
 def slow_engine(**limits: int) -> Iterator[tuple[Engine, Ensemble]]:
-    members = [scripted_member(name, Faults(seconds=STEP)) for name in NAMES]
+    faults = Faults()
+    members = [scripted_member(name, faults) for name in NAMES]
     with running_engine(members, **limits) as engine:
+        faults.seconds = STEP  # not while models are measured
         yield engine, Ensemble("tie", members, OPTIONS)
 
 

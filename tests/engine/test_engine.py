@@ -11,6 +11,7 @@ import torch
 
 from tests.members import tiny
 from tests.running import Listening, run_together, running_engine
+from tests.service.served import wait_until
 from tie_core.engine.batch import Batch
 from tie_core.engine.engine import Engine
 from tie_core.engine.observer import Observer, Tick
@@ -265,9 +266,9 @@ def test_a_member_of_another_engine_is_refused_and_takes_no_place(ensemble):
         assert engine.drain(1)
 
 
-def test_every_request_that_was_taken_ends_even_if_the_engine_is_closing(ensemble):
+def test_every_request_that_was_taken_ends_even_if_the_engine_is_closing(ensemble, numbers):
     request = ensemble.request(**question())
-    for _ in range(8):
+    for _ in range(numbers(4, 20)):
         listeners = []
 
         def submit(engine, listeners=listeners):
@@ -358,8 +359,8 @@ def test_what_does_not_fit_the_queue_is_refused_at_once(ensemble):
             engine.submit(ensemble.request(**{**question(), **LONG}), listener)
         with pytest.raises(OverloadedError):
             engine.submit(ensemble.request(**question()), Listening())
-        created = [listener.events[0] for listener in listeners if listener.wait()]
-    assert [event.queue_position for event in created] == [0, 1, 2]
+        wait_until(lambda: all(listener.events for listener in listeners))
+    assert [listener.events[0].queue_position for listener in listeners] == [0, 1, 2]
 
 
 def test_draining_finishes_what_runs_and_takes_nothing_more(ensemble):

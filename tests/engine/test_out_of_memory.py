@@ -49,7 +49,7 @@ def together(requests: list[dict], observer: Observer, num_positions: int = ROOM
 
 
 def test_a_batch_that_does_not_fit_is_read_in_smaller_ones() -> None:
-    observer, requests = Counting(), questions(24)
+    observer, requests = Counting(), questions(12)
 
     member, ends = together(requests, observer)
 
@@ -64,7 +64,7 @@ def test_a_batch_that_does_not_fit_is_read_in_smaller_ones() -> None:
 
 def test_so_is_a_batch_of_windows() -> None:
     observer = Counting()
-    requests = [{**request, "cache": "window", "gen_length": 40} for request in questions(12)]
+    requests = [{**request, "cache": "window", "gen_length": 40} for request in questions(6)]
 
     _, ends = together([*requests, *questions(4)], observer)
 

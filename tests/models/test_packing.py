@@ -53,7 +53,7 @@ def count_differences(model: MaskPredictor, rng: random.Random, num_cases: int) 
     return num_compared, num_different
 
 
-@pytest.mark.parametrize(("num_threads", "num_cases"), [(1, 12), (2, 2)])
+@pytest.mark.parametrize(("num_threads", "num_cases"), [(1, 12), (2, 1)])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_canvas_is_predicted_bit_for_bit_as_alone(
     name: str, num_threads: int, num_cases: int, predictor: Predictor, threads: Threads
@@ -66,7 +66,7 @@ def test_a_canvas_is_predicted_bit_for_bit_as_alone(
     assert num_different == 0
 
 
-@pytest.mark.parametrize(("num_threads", "num_cases"), [(1, 12), (2, 2)])
+@pytest.mark.parametrize(("num_threads", "num_cases"), [(1, 12), (2, 1)])
 def test_odd_widths_are_predicted_bit_for_bit_as_alone(
     num_threads: int, num_cases: int, odd_checkpoint: Path, threads: Threads
 ) -> None:

@@ -1,5 +1,7 @@
 """The paper's identities: what an ensemble must equal when it has no choice, and what it may cost."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -46,6 +48,7 @@ def commits_of(policy: str, confidence: torch.Tensor, entropy: torch.Tensor, bou
     return order[:1]
 
 
+@cache
 def decode_plainly(member: Member, policy: str = "top_k", bound: float = 1) -> list[int]:
     """Semi-autoregressive decoding, written from its definition over the plain logits."""
     vocabulary, model = member.vocabulary, member.model

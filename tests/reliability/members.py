@@ -70,7 +70,8 @@ def echoing(seconds: float = 0.0) -> Loader:
         members: Mapping[str, Member] = {
             model.name: cast(Member, echoing_member(model.name, faults)) for model in settings.models
         }
-        return start(settings, observer, members, dict.fromkeys(members, 0.1))
+        with faults.away():
+            return start(settings, observer, members, dict.fromkeys(members, 0.1))
 
     return make
 

@@ -184,9 +184,9 @@ def is_at_rest(serving: Serving) -> bool:
 def test_raw_requests_do_no_harm(
     tmp_path: Path, numbers: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    num_sent = numbers(190, 2_000)
+    num_sent = numbers(95, 2_000)
     with serving_process(fake_settings(limits=LIMITS), echoing, tmp_path / "log") as serving:
-        asyncio.run(attack(serving.url, range(len(CASES) * numbers(10, 20))))  # what is allocated once is no growth
+        asyncio.run(attack(serving.url, range(len(CASES) * numbers(5, 20))))  # what is allocated once is no growth
         growth, files = Growth(serving), serving.facts()["descriptors"]
         with probing(serving.url) as probes:
             answers = asyncio.run(attack(serving.url, range(1_000, 1_000 + num_sent)))

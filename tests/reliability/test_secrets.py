@@ -97,7 +97,7 @@ def test_no_secret_leaves_its_request(
 def test_on_the_zoo_nobodys_answer_depends_on_the_others(
     tmp_path: Path, numbers: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
-    items = make_items(VALIDATION_SEED + 1, numbers(12, 200))
+    items = make_items(VALIDATION_SEED + 1, numbers(8, 200))
     chosen = [
         Errand("", {"prompt": item.prompt} if index % 3 else {"messages": [message(item.prompt)]}, transport, cut)
         for index, (item, (transport, cut)) in enumerate(

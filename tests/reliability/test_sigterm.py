@@ -143,7 +143,7 @@ def test_sigterm_under_load_loses_no_request(
     tmp_path: Path, numbers: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
     slowest, total, refused, cut, stalled = 0.0, 0, 0, 0, 0
-    for seed in range(num := numbers(3, 20)):
+    for seed in range(num := numbers(2, 20)):
         chance = random.Random(seed)
         drain = chance.choice([0.3, 1.0, 4.0])
         settings = fake_settings(server=ServerSettings(drain_seconds=drain))
@@ -178,7 +178,7 @@ def test_sigterm_under_load_loses_no_request(
 
 def test_a_second_signal_hurries(tmp_path: Path, figure: Callable[[str], None]) -> None:
     settings = fake_settings(server=ServerSettings(drain_seconds=60))
-    with serving_process(settings, echoing, tmp_path / "log", seconds=0.5) as serving:
+    with serving_process(settings, echoing, tmp_path / "log", seconds=0.2) as serving:
         seen = asyncio.run(under_load(serving, 1, (1.0, 0.5), 2 * GRACE))
 
     figure(f"SIGTERM twice, with a minute to drain: exit after {seen.seconds:.1f} s")

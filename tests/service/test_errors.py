@@ -17,7 +17,6 @@ from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 from tie_core import errors as core
 
 SECRET = "zanzibar kettle 4417"
-NUM_MALFORMED = 2_000
 
 
 @pytest.fixture(scope="module")
@@ -322,18 +321,21 @@ def mutated(seed: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_malformed_bodies_do_no_harm(served: Served, figure: Callable[[str], None]) -> None:
+def test_malformed_bodies_do_no_harm(
+    served: Served, numbers: Callable[[int, int], int], figure: Callable[[str], None]
+) -> None:
+    num_malformed = numbers(500, 2_000)
     statuses: dict[int, int] = {}
-    for seed in range(NUM_MALFORMED):
+    for seed in range(num_malformed):
         response = served.client.post(GENERATE, content=mutated(seed), headers={"content-type": "application/json"})
         statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
         if response.status_code != 200:
             checked(response)
             assert not {"zanzibar", "kettle", "4417"} & set(response.text.split()), response.text
 
-    figure(f"malformed: {NUM_MALFORMED} bodies, answers by status {dict(sorted(statuses.items()))}")
+    figure(f"malformed: {num_malformed} bodies, answers by status {dict(sorted(statuses.items()))}")
     assert all(status < 500 for status in statuses)
-    assert statuses[400] > NUM_MALFORMED / 2
+    assert statuses[400] > num_malformed / 2
     assert "zanzibar" not in served.log.getvalue()
     assert served.post({"prompt": PROMPT}).status_code == 200
 

@@ -88,7 +88,7 @@ def offline(items: tuple[Item, ...], **asked: Callable[[Item], Any]) -> list[boo
 def test_chats_are_as_right_as_the_librarys_answers(
     served: Served, numbers: Numbers, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
-    items = make_items(TEST_SEED, numbers(8, 200))
+    items = make_items(TEST_SEED, numbers(4, 200))
     expected = offline(items, messages=lambda item: [{"role": "user", "content": item.prompt}])
 
     results = evaluate(
@@ -109,7 +109,7 @@ def test_chats_are_as_right_as_the_librarys_answers(
 def test_completions_are_as_right_as_the_librarys_answers(
     served: Served, numbers: Numbers, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
-    items = make_items(TEST_SEED, numbers(4, 200))
+    items = make_items(TEST_SEED, numbers(2, 200))
     expected = offline(items, prompt=lambda item: item.prompt)
 
     results = evaluate(

@@ -26,12 +26,12 @@ sys.exit(serve(load_settings(port=0), announce=lambda url: print(url, flush=True
 """
 NUM_AT_ONCE = 64
 LATEST_PROBE = 0.050  # seconds, the 99th of a hundred
-NUM_RIGHT = 16
+NUM_RIGHT = 8
 """So many different items are asked at once: the first ones that are answered right alone."""
-ITEMS = make_items(VALIDATION_SEED, 32)
+ITEMS = make_items(VALIDATION_SEED, 16)
 BODIES = [
     {"messages": [{"role": "user", "content": item.prompt}], "unmasking": {"policy": policy}}
-    for item, policy in zip(ITEMS, ("top_k", "threshold") * 16, strict=True)
+    for item, policy in zip(ITEMS, ("top_k", "threshold", "threshold", "threshold") * 4, strict=True)
 ]
 
 

@@ -15,7 +15,7 @@ import torch
 
 from service.loading import Loaded, Loader, load, start
 from service.settings import Settings
-from tests.service.fakes import Faults, ScriptedMember, scripted_member
+from tests.service.fakes import FakeLoader, Faults, ScriptedMember, scripted_member
 from tie_core.engine.observer import Observer
 from tie_core.member import Member, Pack, load_member
 from tie_core.prediction import Columns
@@ -74,6 +74,11 @@ def echoing(seconds: float = 0.0) -> Loader:
             return start(settings, observer, members, dict.fromkeys(members, 0.1))
 
     return make
+
+
+def scripted(seconds: float = 0.0) -> Loader:
+    """A loader of the service's scripted members, whose forwards take so long."""
+    return FakeLoader(Faults(seconds=seconds))
 
 
 def zoo() -> Loader:

@@ -1,11 +1,8 @@
 """More than fits, clients that leave, and the end of the server: nothing is lost, nothing is left."""
 
 import asyncio
-import os
 import random
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +15,8 @@ import httpx
 import pytest
 
 from service.settings import LimitSettings, ServerSettings
+from tests.reliability.members import echoing
+from tests.reliability.processes import serving_process
 from tests.service.fakes import FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 
@@ -229,39 +228,17 @@ def test_whoever_stops_the_server_reads_how_long_it_takes_and_how_to_end_it_at_o
     assert cancelling["requests"] == 1
 
 
-SERVE = """
-import sys
-from service.server import serve
-from tests.service.fakes import FakeLoader, Faults, fake_settings
-from service.settings import ServerSettings
-settings = fake_settings(server=ServerSettings(port=0, drain_seconds=5))
-sys.exit(serve(settings, load=FakeLoader(Faults(seconds=0.01)), announce=lambda url: print(url, flush=True)))
-"""
-
-
-def test_sigterm_ends_the_process_in_order() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    try:
-        url = process.stdout.readline().strip()
-        with httpx.Client(base_url=url, timeout=30) as client, ThreadPoolExecutor(8) as pool:
-            wait_until(lambda: client.get("/readyz").status_code == 200, 30)
+def test_sigterm_ends_the_process_in_order(tmp_path: Path) -> None:
+    settings = fake_settings(server=ServerSettings(drain_seconds=5))
+    with serving_process(settings, echoing, tmp_path / "log", seconds=0.01) as process:
+        with httpx.Client(base_url=process.url, timeout=30, trust_env=False) as client, ThreadPoolExecutor(8) as pool:
             streams = [pool.submit(client.post, GENERATE, json={"prompt": PROMPT}, headers=NDJSON) for _ in range(8)]
             wait_until(lambda: 'running{ensemble="tie"} 8.0' in client.get("/metrics").text)
-            process.send_signal(signal.SIGTERM)
+            process.signal()
             bodies = [stream.result().text for stream in streams]
-        _, log = process.communicate(timeout=15)
-    finally:
-        process.kill()
+        status = process.exit_status(15)
 
-    assert process.returncode == 0, log
+    assert status == 0, process.log()
     assert all('"tie.completed"' in body.splitlines()[-1] for body in bodies)
-    assert "Traceback" not in log
-    assert log.count('"event": "stopped"') == 1
+    assert "Traceback" not in process.log()
+    assert process.log().count('"event": "stopped"') == 1

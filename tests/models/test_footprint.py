@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDERS = {name: GOLDEN / name for name in ("llada-tiny", "llada-tiny-gqa", "dream-tiny", "a2d-qwen3-tiny")}
 FOLDERS |= {name: member_path(name) for name in MEMBERS}
 DTYPES = ("float32", "bfloat16")
-SPARE = 1.15  # how much more than the allocator counts the formula may say
+SPARE = {"float32": 1.15, "bfloat16": 1.3}  # so many times what the allocator counts the formula may say
 
 
 def peak_bytes(forward: Callable[[], object]) -> int:
@@ -54,7 +54,7 @@ def test_a_position_takes_what_the_formula_says(name: str, dtype: str, figure: C
     measured, mixed = ((peak_of(2048, lengths) - peak_of(512, lengths)) / 1536 for lengths in ([64], [48, 80]))
 
     figure(f"footprint: {name} {dtype}: {measured:,.0f} bytes a position, computed {model.footprint.position_bytes:,}")
-    assert max(measured, mixed) <= model.footprint.position_bytes <= SPARE * measured
+    assert max(measured, mixed) <= model.footprint.position_bytes <= SPARE[dtype] * measured
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -149,7 +149,8 @@ def test_changed_bodies_do_no_harm(
     tmp_path: Path, numbers: Callable[[int, int], int], figure: Callable[[str], None]
 ) -> None:
     num_sent = numbers(150, 10_000)
-    settings = fake_settings(limits=LimitSettings(max_prompt_chars=5_000))
+    limits = LimitSettings(max_prompt_chars=5_000, max_kept_runs=8)  # what is kept for replays is no growth
+    settings = fake_settings(limits=limits)
     with serving_process(settings, echoing, tmp_path / "log") as serving:
         attack(serving, range(numbers(100, 1_000)))  # what is allocated once is no growth
         growth = Growth(serving)

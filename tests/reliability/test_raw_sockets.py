@@ -21,7 +21,9 @@ from tests.service.served import wait_until
 
 OTHERS_SECONDS: Final = 0.1  # of 99 in 100 answers to other clients
 GAUGES: Final = ("tie_requests_running{", "tie_requests_waiting{")
-LIMITS = LimitSettings(header_seconds=0.5, body_seconds=0.5, keep_alive_seconds=1, max_body_bytes=200_000)
+LIMITS = LimitSettings(
+    header_seconds=0.5, body_seconds=0.5, keep_alive_seconds=1, max_body_bytes=200_000, max_kept_runs=8
+)
 GOOD = json.dumps({"prompt": CANARY, "reasoning_length": 2, "answer": {"length": 2}}).encode()
 HEADERS = f"POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n".encode()
 CLOSE = b"connection: close\r\n"

@@ -59,6 +59,8 @@ def footprint_of(config: PreTrainedConfig, dtype: torch.dtype, weights_bytes: in
     keys = head_width * int(config.num_key_value_heads)
     in_mlp = size * (4 * width + 3 * int(config.intermediate_size))
     in_attention = size * (3 * width + 5 * queries + 2 * keys)  # keys and values repeated for grouped queries
+    if size == 2:
+        in_attention += size * 2 * keys  # CPUs with matrix units arrange keys and values once more
     log_sums = 4 * num_heads  # float32, kept by the fused attention
     rotary = size * 2 * head_width
     return Footprint(

@@ -117,7 +117,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
     Raises:
         TaskError: a row of another width, a file that is no CSV.
     """
-    rows = csv.reader(io.StringIO(_text_of(path), newline=""), strict=True)
+    rows = csv.reader(io.StringIO(_text_of(path), newline=""))
     try:
         for number, row in enumerate(rows, start=1):
             if not row:
@@ -132,15 +132,15 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[Record]:
         raise TaskError(f"{path}, row {rows.line_num}: {error}; is this the published file?") from error
 
 
-def items_of(path: Path, records: Iterable[Record], item_of: Callable[[Record], Item]) -> tuple[Item, ...]:
-    """An item for every record.
+def items_of(path: Path, records: Iterable[Record], item_of: Callable[[int, Record], Item]) -> tuple[Item, ...]:
+    """An item for every record; `item_of` is told the record's number, from 0.
 
     Raises:
         TaskError: no record at all, or two items of one id.
     """
     items: dict[str, Item] = {}
-    for record in records:
-        item = item_of(record)
+    for number, record in enumerate(records):
+        item = item_of(number, record)
         if item.id in items:
             raise record.malformed(f"{item.id} is there twice")
         items[item.id] = item

@@ -39,7 +39,7 @@ serve: install ## the HTTP server with the embedded models, on 127.0.0.1
 
 test: $(DEV) ## every test, on two processes
 	$(BIN)/python tests/fetch_tokenizers.py
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 mutants: $(DEV) ## plant each seeded bug in a copy, and see that the tests find it
 	$(BIN)/python -m tests.reliability.run_mutants $(MUTANTS_ARGS)

@@ -77,7 +77,7 @@ def test_of_a_burst_exactly_what_fits_is_let_in(
                 asyncio.create_task(ask(url, {"prompt": PROMPTS[number % len(PROMPTS)]}, gate))
                 for number in range(num_asked)
             ]
-            await asyncio.sleep(1)
+            await until(lambda: len(served.server.server_state.connections) >= num_asked)
             gate.set()
             await until(lambda: sum(task.done() for task in asked) >= num_asked - CAP)
             loader.faults.gate.set()

@@ -34,4 +34,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "            if not written and",
         (LOOP + "test_followers_of_a_long_run_cost_the_others_nothing",),
     ),
+    Mutant(
+        "the end of every stream takes long",
+        "service/streams.py",
+        "            written += encode(delivered)\n",
+        "            written += [encode(delivered) for _ in range(100_000 if delivered.is_last else 1)][-1]\n",
+        ("tests/reliability/test_streams.py::test_no_event_is_lost_doubled_or_out_of_order",),
+    ),
 )

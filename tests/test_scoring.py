@@ -33,6 +33,12 @@ def test_a_change_counts_as_a_share_of_the_scored_positions():
     assert seen.changes.value == Fraction(1, 3) + Fraction(2, 3)
 
 
+def test_without_normalisation_a_change_counts_as_one_position():
+    scope = Scope(ANSWER.region, ANSWER.end_ids, is_normalised=False)
+    seen = history({3: 1, 4: 2, 5: 3}, {3: 1, 4: 2, 5: 4}, {3: 5, 4: 6, 5: 4}, scope=scope)
+    assert seen.changes.value == 1 + 2
+
+
 def test_n_steps_give_n_minus_1_pairs():
     flipping = [{3: 1 + step % 2, 4: 1, 5: 1} for step in range(5)]
     assert history(*flipping).changes.value == 4 * Fraction(1, 3)

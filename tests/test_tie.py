@@ -58,6 +58,19 @@ def test_the_most_stable_trajectory_leads_and_everybody_gets_its_canvas():
     assert [(relay.member, relay.result) for relay in first.relayed] == [(0, "copied")]
 
 
+def test_without_normalisation_the_one_with_fewer_changed_positions_leads():
+    def half_as_long(seen):
+        """Wavers in one position where another one expects the end: a share of 1, and one position."""
+        return {**reasoning(5), 5: 1 + num_committed(seen) % 2, 6: END}
+
+    oracles = [wavering(3), half_as_long]
+    chosen = options()
+    seen = drive(tie([VOCABULARY] * 2, [BLANK] * 2, chosen, is_normalised=False), oracles, chosen)
+    assert [score.value for score in run(oracles).rounds[0].scores] == [-1.0, -1.0]
+    assert [score.value for score in seen.rounds[0].scores] == [-2.0, -1.0]
+    assert seen.rounds[0].leader.member == 1
+
+
 def test_a_round_is_n_steps_of_every_member():
     seen = run([wavering(3), steady(4)])
     assert [[run.num_steps for run in ended.trajectories] for ended in seen.rounds] == [[2, 2], [2, 2]]

@@ -15,11 +15,19 @@ from tie_core.prediction import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a member is assessed: its scored region, its end tokens, and how many positions at most (code: 8)."""
+    """Where a member is assessed: its scored region, its end tokens, and how many positions at most (code: 8).
+
+    `is_normalised` is False in the paper's ablation alone (table 8): changes are then not divided by |A|.
+    """
 
     region: range
     end_ids: frozenset[int]
     limit: int | None = None
+    is_normalised: bool = True
+
+    def weigh(self, num_changed: int, num_scored: int) -> Fraction:
+        """What so many changes among so many scored positions add to the token change count."""
+        return Fraction(num_changed, num_scored if self.is_normalised else 1)
 
 
 def scored_positions(prediction: Prediction, scope: Scope) -> tuple[int, ...]:
@@ -76,7 +84,7 @@ class History:
             return Fraction(0)
         before, now = self.last.token_at(), prediction.token_at()
         num_changed = sum(now.get(position, before[position]) != before[position] for position in scored)
-        return Fraction(num_changed, len(scored))
+        return self.scope.weigh(num_changed, len(scored))
 
 
 def mean_top1(prediction: Prediction, scope: Scope) -> float | None:

@@ -102,16 +102,20 @@ def tie(
     options: TieOptions,
     best_model: int | None = None,
     choose: ChooseLeader = choose_leader,
+    is_normalised: bool = True,
 ) -> Program:
     """Ensemble M members over one prompt: M blank canvases in, the chosen answer out. Any M >= 1.
 
-    `best_model` is the member that the selection rule of that name returns. `choose` picks the leaders; evaluation
-    compares the method with other ways to pick.
+    `best_model` is the member that the selection rule of that name returns. `choose` picks the leaders, and
+    `is_normalised` divides token changes by |A|: evaluation compares the method with other ways to do either.
 
     Raises:
         NoMemberLeftError, MemberError: fewer members than `min_models` were left in a round.
     """
-    scopes = [_scope(vocabulary, canvas, options) for vocabulary, canvas in zip(vocabularies, canvases, strict=True)]
+    scopes = [
+        Scope(canvas.layout.scored_region, vocabulary.end_ids, options.scored_positions, is_normalised)
+        for vocabulary, canvas in zip(vocabularies, canvases, strict=True)
+    ]
     ledger = Ledger()
     to_boundary = _rounds_end_at_blocks(vocabularies, options)
     canvases = tuple(canvases)
@@ -160,10 +164,6 @@ def max_rounds(canvases: Sequence[Canvas], options: TieOptions) -> int:
     per_step = options.k if options.policy == "top_k" else 1
     steps = max(canvas.layout.num_steps(per_step) for canvas in canvases)
     return ceil(steps / options.interval) + 2
-
-
-def _scope(vocabulary: Vocabulary, canvas: Canvas, options: TieOptions) -> Scope:
-    return Scope(canvas.layout.scored_region, vocabulary.end_ids, options.scored_positions)
 
 
 def _rounds_end_at_blocks(vocabularies: Sequence[Vocabulary], options: TieOptions) -> bool:

@@ -95,7 +95,7 @@ def random_work(rng: random.Random) -> tuple[Decode | Probe, TieOptions]:
     options = random_options(rng, canvas.layout.answer)
     if rng.random() < 0.15:
         return Probe(0, canvas), options
-    scope = Scope(canvas.layout.scored_region, END_IDS, rng.choice([None, None, 1, 3]))
+    scope = Scope(canvas.layout.scored_region, END_IDS, rng.choice([None, None, 1, 3]), rng.random() < 0.8)
     history = History(scope)
     guess = Denoising(Decode(0, canvas, history, None), options)
     if rng.random() < 0.3:  # its history goes on

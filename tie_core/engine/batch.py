@@ -258,7 +258,7 @@ class Batch:
         cells = self._cells[self._arrays.span(number)]
         num_changed = cells["num_changed"]
         sizes = np.flatnonzero(num_changed)
-        shares = map(Fraction, num_changed[sizes].tolist(), (sizes + 1).tolist())
+        shares = map(job.history.scope.weigh, num_changed[sizes].tolist(), (sizes + 1).tolist())
         last_scored = int(cells["scored_in"].max())
         changes = ChangeCount(sum(shares, Fraction(0)), has_evidence=last_scored > job.num_steps)
         before, top1 = job.history, job.history.top1

@@ -1,6 +1,7 @@
 """Servers in processes of their own, soon started: they are forked from one process that has imported everything."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -135,6 +136,7 @@ def _serve(
 
 
 def _write_tasks(path: Path) -> None:
-    """Whole or not at all: it is read as soon as it is there."""
+    """Whole or not at all: it is read as soon as it is there. Garbage that waits to be found is no growth."""
+    gc.collect()
     path.with_suffix(".part").write_text(str(len(asyncio.all_tasks())))
     path.with_suffix(".part").rename(path)

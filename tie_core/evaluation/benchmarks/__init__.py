@@ -2,10 +2,20 @@
 
 from typing import Final
 
-from tie_core.evaluation.benchmarks import arc_challenge, countdown, gsm8k, mmlu, winogrande
+from tie_core.evaluation.benchmarks import arc_challenge, countdown, gsm8k, humaneval, mbpp, mmlu, winogrande
 from tie_core.evaluation.task import Task
 
 TASKS: Final[dict[str, Task]] = {
     task.name: task
-    for task in (mmlu.TASK, mmlu.TASK_35, arc_challenge.TASK, winogrande.TASK, gsm8k.TASK, countdown.TASK)
+    for task in (
+        mmlu.TASK,
+        mmlu.TASK_35,
+        arc_challenge.TASK,
+        winogrande.TASK,
+        gsm8k.TASK,
+        humaneval.TASK,
+        mbpp.TASK,
+        mbpp.TASK_SANITIZED,
+        countdown.TASK,
+    )
 }

@@ -51,10 +51,14 @@ class Record:
 
     def text(self, name: str) -> str:
         """A field that is text with something in it."""
-        value = self._field(name, str, "text")
+        value = self.any_text(name)
         if not value.strip():
             raise self.malformed(f"{name!r} is empty")
         return value
+
+    def any_text(self, name: str) -> str:
+        """A field that is text, which may be empty."""
+        return self._field(name, str, "text")
 
     def whole_number(self, name: str) -> int:
         return self._field(name, int, "a whole number")

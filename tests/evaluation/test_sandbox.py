@@ -39,7 +39,7 @@ subprocess.Popen(["/bin/sleep", "{seconds}"], start_new_session=True)
         "import sys\nsys.stdout.write('x' * 1_000_000)\nprint('to stderr', file=sys.stderr)",
         "import sys\nassert sys.stdin.read() == ''",
         "if __name__ == '__main__':\n    raise ValueError",
-        "open('é.txt', 'w').write('é')\nimport os\nos.rename('é.txt', 'b')\nos.remove('b')\nos.mkdir('c')\nos.rmdir('c')",
+        "open('é', 'w').write('é')\nimport os\nos.rename('é', 'b')\nos.remove('b')\nos.mkdir('c')\nos.rmdir('c')",
     ],
 )
 def test_a_program_that_gets_to_its_end_passes(program):

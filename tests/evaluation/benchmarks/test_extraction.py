@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from tie_core.evaluation.benchmarks.extraction import boxed, letter_in, number_in
+from tie_core.evaluation.benchmarks.extraction import LONGEST, boxed, letter_in, number_in
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,9 @@ from tie_core.evaluation.benchmarks.extraction import boxed, letter_in, number_i
         ("eighteen", None),
         ("B2", None),
         ("1/0", None),
-        ("9" * 5000, None),
+        ("9" * 1_000_000, 10**LONGEST - 1),
+        ("1," * 1_000_000, 1),
+        ("x" * 1_000_000 + "1", None),
         ("٣", None),
     ],
 )
@@ -97,6 +99,7 @@ def test_the_number_of_an_answer(answer, number):
         ("BC", None),
         ("D'accord", None),
         ("5", None),
+        ("x" * 1_000_000 + "A", None),
         ("", None),
         ("\n", None),
     ],

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tie_core.evaluation.benchmarks import arc_challenge, countdown, gsm8k, humaneval, mbpp, mmlu, winogrande
+from tie_core.evaluation.benchmarks import arc_challenge, countdown, gsm8k, humaneval, math500, mbpp, mmlu, winogrande
 from tie_core.evaluation.task import Task
 
 TASKS: Final[dict[str, Task]] = {
@@ -13,6 +13,7 @@ TASKS: Final[dict[str, Task]] = {
         arc_challenge.TASK,
         winogrande.TASK,
         gsm8k.TASK,
+        math500.TASK,
         humaneval.TASK,
         mbpp.TASK,
         mbpp.TASK_SANITIZED,

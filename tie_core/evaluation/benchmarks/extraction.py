@@ -7,8 +7,9 @@ not searched for something better.
 import re
 from fractions import Fraction
 
+LONGEST = 4000  # characters of an answer that are looked at: more than a canvas holds, and few for a regular expression
 _NUMBER = re.compile(r"(?<![\w.])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+|(?=\.[0-9]))(?:\.[0-9]+)?(?:/[0-9]+)?")
-_PHRASE = re.compile(r".*\banswer(?: is|:)", re.IGNORECASE)
+_PHRASE = re.compile(r"\banswer(?: is|:)", re.IGNORECASE)
 _NO_ARTICLE = r"(?!(?<=A) (?!(?:and|or|is|because|since|but)\b)[a-z])"
 _MARKS = str.maketrans({"$": " ", "*": " ", "\N{MINUS SIGN}": "-", "£": " ", "€": " ", "`": " "})
 _LATEX = (
@@ -38,6 +39,12 @@ def boxed(text: str) -> str | None:
     return text[start:]
 
 
+def behind_phrase(text: str) -> str:
+    """What follows the last `answer is` or `answer:`; the whole text without one."""
+    *_, last = (0, *(found.end() for found in _PHRASE.finditer(text)))
+    return text[last:]
+
+
 def number_in(text: str) -> Fraction | None:
     """The number that an answer gives: behind `answer is` and the last equals sign of its line, the first one there.
 
@@ -49,7 +56,7 @@ def number_in(text: str) -> Fraction | None:
         return None
     try:
         return Fraction(found[0].replace(",", ""))
-    except (ValueError, ZeroDivisionError):  # more digits than Python reads; a division by zero
+    except ZeroDivisionError:
         return None
 
 
@@ -69,8 +76,9 @@ def letter_in(text: str, letters: str) -> str | None:
 
 def _stated(text: str) -> str:
     """The first line that holds something, or the last box, without marks that say nothing."""
+    text = text[:LONGEST]
     line = boxed(text) or next((line for line in text.splitlines() if line.strip()), "")
     line = re.sub(r"\\text\w*\{([^{}]*)\}", r"\1", line)
     for latex, plain in _LATEX:
         line = line.replace(latex, plain)
-    return _PHRASE.sub("", line.translate(_MARKS))
+    return behind_phrase(line.translate(_MARKS))

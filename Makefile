@@ -44,8 +44,9 @@ test: $(DEV) ## every test, on two processes
 mutants: $(DEV) ## plant each seeded bug in a copy, and see that the tests find it
 	$(BIN)/python -m tests.reliability.run_mutants $(MUTANTS_ARGS)
 
-soak: $(DEV) ## the reliability suites at full numbers, then ten minutes of load (SOAK_MINUTES=60 for an hour)
-	$(BIN)/python -m pytest --full tests/reliability $(PYTEST_ARGS)
+soak: $(DEV) ## every test at full numbers, then ten minutes of load (SOAK_MINUTES=60 for an hour)
+	$(BIN)/python tests/fetch_tokenizers.py
+	$(BIN)/python -m pytest --full --timeout 1800 $(PYTEST_ARGS)
 	$(BIN)/python -m tests.reliability.soak --minutes $(SOAK_MINUTES)
 
 check: $(DEV) ## formatting, lint, types, import contracts

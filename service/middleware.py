@@ -112,10 +112,15 @@ class BodyLimits:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["state"]["receive_unlimited"] = receive
-            receive = _LimitedBody(receive, Headers(scope=scope), self._max_bytes, self._seconds).receive
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["state"]["receive_unlimited"] = receive
+        try:
+            limited = _LimitedBody(receive, Headers(scope=scope), self._max_bytes, self._seconds).receive
+            await self._app(scope, limited, send)
+        finally:
+            del scope["state"]["receive_unlimited"]  # it refers back to the scope
 
 
 class _LimitedBody:

@@ -104,6 +104,7 @@ class Connection(H11Protocol):
         self._await(None)
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        self.app, self.cycle = self._next_app, None  # both refer back to this, which would wait for a garbage search
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -144,7 +145,10 @@ class Connection(H11Protocol):
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._is_surplus &= len(self.connections) > self._limits.max_connections  # until others have left
         scope["state"].update(abort=self.abort, is_surplus=self._is_surplus)
-        await self._next_app(scope, receive, send)
+        try:
+            await self._next_app(scope, receive, send)
+        finally:
+            del scope["state"]["abort"]  # it refers back to the connection, and so does the connection to the scope
 
     def _watch(self) -> None:
         """Whatever a client still has to do has a deadline, but for reading a stream and idling, which have others."""

@@ -1,17 +1,20 @@
 """What a connection may do before any route sees it: in one shape, in time, and within bounds."""
 
+import gc
 import json
 import select
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-from service.protocol import TURN_BYTES, BoundedConnection
+from service.protocol import TURN_BYTES, BoundedConnection, Connection
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
-from tests.service.served import Served, serving, wait_until
+from tests.service.served import GENERATE, Served, serving, wait_until
 
 SECRET = "zanzibar"
 LIMITS = LimitSettings(header_seconds=0.5, max_headers=20, max_header_bytes=4_000, max_connections=8)
@@ -192,3 +195,22 @@ def test_the_number_of_chunks_is_bounded_by_their_bytes(served: Served, size: in
     answer = exchange(served, head + b"content-type: application/json\r\n\r\n" + chunks)
 
     assert refusal(answer)[0] == status
+
+
+def test_a_connection_and_its_requests_are_gone_without_a_search_for_garbage() -> None:
+    """The search holds all threads up, the longer the more there is to find."""
+    kinds = (Connection, RequestResponseCycle, AsyncExitStack)
+    body = b'{"prompt": "rev 1"}'
+    post = f"POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n".encode()
+    post += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    with serving(fake_settings(limits=LIMITS), FakeLoader()) as served:
+        served.client.close()
+        wait_until(lambda: not served.server.server_state.connections)
+        gc.collect()
+        gc.disable()
+        try:
+            for raw in (post, post.replace(b"json", b"text"), b"GET /livez HTTP/1.0\r\nhost: localhost\r\n\r\n"):
+                assert exchange(served, raw).startswith(b"HTTP/1.1 ")
+            wait_until(lambda: not any(isinstance(each, kinds) for each in gc.get_objects()), 5)
+        finally:
+            gc.enable()

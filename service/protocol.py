@@ -104,7 +104,8 @@ class Connection(H11Protocol):
         self._await(None)
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
-        self.app, self.cycle = self._next_app, None  # both refer back to this, which would wait for a garbage search
+        # Both refer back to this, which would wait for a search for garbage.
+        self.app, self.cycle = self._next_app, None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:

@@ -12,8 +12,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 SOAK_MINUTES ?= 10
+EVAL := build/eval
+EVAL_ITEMS ?= 1000
+ABLATION_ITEMS ?= 120
 
-.PHONY: help install demo serve test mutants soak check bench fmt zoo results prices clean
+.PHONY: help install demo serve test mutants soak check bench fmt zoo eval clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,11 +70,11 @@ fmt: $(DEV) ## rewrite the code in the house's format, the map of files and the 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)
 	$(BIN)/python -m tie_core.zoo.train
 
-results: install ## measure members and ensemble on the zoo, into docs/results.md
-	$(BIN)/python -m tie_core.evaluation.zoo_results
-
-prices: install ## measure what fewer denoising steps cost on the zoo, into docs/fewer-steps.md
-	$(BIN)/python -m tie_core.evaluation.zoo_results --page fewer-steps
+eval: $(DEV) ## measure the zoo, into docs/results.md and docs/fewer-steps.md; broken off, it goes on
+	$(BIN)/tie eval zoo --out $(EVAL) --page docs/results.md --plots --choose $(ABLATION_ITEMS) --items $(ABLATION_ITEMS) \
+		--conditions post,chosen --table main:$(EVAL_ITEMS) --table stability:$(EVAL_ITEMS) \
+		$(addprefix --table ,injection switches change_rate interval acceleration normalisation cross_model selection)
+	$(BIN)/tie eval zoo --out $(EVAL) --page docs/fewer-steps.md --split validation --items 50 --table fewer_steps
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,6 +1,7 @@
 """What the engine is meant to cost, each target held against the samples, so that no verdict can go stale."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
@@ -19,7 +20,6 @@ from bench.ratios import (
 from bench.suite import Samples
 from tie_core.evaluation.intervals import wilson
 from tie_core.evaluation.tables import in_percent
-from tie_core.evaluation.targets import Verdict
 
 ALONE: Final = 1.10
 BATCHED: Final = 0.80
@@ -35,6 +35,15 @@ CACHED_POSITIONS: Final = 0.25
 CACHED_CPU: Final = 0.40
 HALF: Final = 0.5
 NOT_MEASURED: Final = "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target in words, what was measured, and whether it is met (None: not measured)."""
+
+    target: str
+    measured: str
+    is_met: bool | None
 
 
 def verdicts(measured: Mapping[str, Measured]) -> tuple[Verdict, ...]:

@@ -1,4 +1,4 @@
-"""The command `tie`: serve, run, models, doctor, bench. What a person can act on is one line, never a traceback.
+"""The command `tie`: serve, run, models, doctor, bench, eval. What a person can act on is one line, never a traceback.
 
 Exit codes: 0 done, 1 failed, 2 the input cannot be used. torch is imported only by commands that need it.
 """
@@ -17,8 +17,9 @@ from rich.text import Text
 import tie_core
 from service.bench.command import ApiKey, bench
 from service.configuration import load_settings
+from service.evaluation.command import evaluate
 from service.settings import EnsembleSettings, Settings, SettingsError
-from tie_core.errors import RequestError, TieError, UnknownModelError
+from tie_core.errors import RequestError, TaskError, TieError, UnknownModelError
 
 if TYPE_CHECKING:
     from tie_core.ensemble import Ensemble
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PACE = 0.06  # seconds that a denoising step stays on screen
 SMALL_BYTES = 50_000_000  # of weights
-INPUT_ERRORS = (SettingsError, RequestError)
+INPUT_ERRORS = (SettingsError, RequestError, TaskError)
 
 app = typer.Typer(
     add_completion=False,
@@ -158,7 +159,7 @@ def _ask_here(
     settings: Settings, name: str | None, asked: dict[str, Any], options: dict[str, Any]
 ) -> "Iterator[Event]":
     """Load the members that are asked for into this process and run them."""
-    chosen = _find_ensemble(settings, name)
+    chosen = settings.find_ensemble(name)
     names = asked.get("models", chosen.models)
     if unknown := [name for name in names if name not in chosen.models]:
         raise UnknownModelError("models", f"{chosen.name} has {', '.join(chosen.models)}, not {', '.join(unknown)}")
@@ -180,14 +181,6 @@ def _load(settings: Settings, chosen: EnsembleSettings, names: list[str]) -> "En
     if sum(member.model.weights_bytes for member in members) < SMALL_BYTES:
         torch.set_num_threads(1)  # their products are too small to share: threads would only wait for each other
     return Ensemble(chosen.name, members, chosen.defaults, chosen.policy_defaults)
-
-
-def _find_ensemble(settings: Settings, name: str | None) -> EnsembleSettings:
-    for ensemble in settings.ensembles:
-        if name in (None, ensemble.name):
-            return ensemble
-    known = ", ".join(ensemble.name for ensemble in settings.ensembles)
-    raise UnknownModelError("ensemble", f"there is no ensemble {name}: the configuration has {known}")
 
 
 def _show(events: "Iterator[Event]", prompt: str, pace: float | None) -> None:
@@ -261,3 +254,4 @@ def keys_new(
 
 
 app.command()(bench)
+app.command("eval")(evaluate)

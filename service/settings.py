@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tie_core import zoo
 from tie_core.engine import STALL_SECONDS, TICK_SECONDS
-from tie_core.errors import OptionsError
+from tie_core.errors import OptionsError, UnknownModelError
 from tie_core.options import resolve_options
 
 PREFIX = "TIE_"
@@ -261,3 +261,15 @@ class Settings(BaseSettings):
     @property
     def default_ensemble(self) -> EnsembleSettings:
         return self.ensembles[0]
+
+    def find_ensemble(self, name: str | None) -> EnsembleSettings:
+        """The ensemble of that name, None for the default one.
+
+        Raises:
+            UnknownModelError: there is none.
+        """
+        for ensemble in self.ensembles:
+            if name in (None, ensemble.name):
+                return ensemble
+        known = ", ".join(ensemble.name for ensemble in self.ensembles)
+        raise UnknownModelError("ensemble", f"there is no ensemble {name}: the configuration has {known}")

@@ -4,7 +4,8 @@ And the names that answers tell of them by, so that whoever reads answers needs 
 Lengths and intervals of the presets are the paper's; docs/paper-map.md says what it leaves open.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -170,6 +171,24 @@ def resolve_options(*layers: Mapping[str, Any]) -> TieOptions:
             named = _free_a_length(named, layer)
         named |= layer
     return TieOptions(**{**named, "task": task})
+
+
+def options_of(words: Iterable[str]) -> dict[str, Any]:
+    """Options as people write them, `score=top1`, `tau=0.8`, `cross_model=false`: a value is JSON, or else a string.
+
+    Raises:
+        OptionsError: a word without a name and an equals sign.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise OptionsError("option", f"{word!r} is no option: give NAME=VALUE, score=top1 for example")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
 
 
 def check_effect(asked: Mapping[str, Any], options: TieOptions) -> None:

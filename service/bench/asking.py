@@ -80,20 +80,24 @@ def _path(name: str) -> tuple[str, ...]:
 
 
 def open_client(server: str, key: str | None = None) -> httpx.AsyncClient:
-    """A client of a server named as people name it: with or without scheme, slash or `/v1` at the end."""
+    return httpx.AsyncClient(**connection(server, key))
+
+
+def connection(server: str, key: str | None = None) -> dict[str, Any]:
+    """How httpx reaches a server named as people name it: with or without scheme, slash or `/v1` at the end.
+
+    Raises:
+        ServerError: no URL.
+        RequestError: no key.
+    """
     headers = key_headers(key)
     base = server if "://" in server else f"http://{server}"
-    unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     try:
-        return httpx.AsyncClient(
-            base_url=base.rstrip("/").removesuffix("/v1"),
-            headers=headers,
-            limits=unlimited,
-            timeout=SILENCE_SECONDS,
-            trust_env=False,
-        )
+        url = httpx.URL(base.rstrip("/").removesuffix("/v1"))
     except httpx.InvalidURL as error:
         raise ServerError(f"{server} is no URL: {error}") from None
+    unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    return {"base_url": url, "headers": headers, "limits": unlimited, "timeout": SILENCE_SECONDS, "trust_env": False}
 
 
 def as_messages(prompt: str) -> list[dict[str, str]]:
@@ -114,14 +118,14 @@ async def _sent(client: httpx.AsyncClient, method: str, path: str, **content: An
         raise ServerError(f"{client.base_url}{path.lstrip('/')} gives no JSON (HTTP {response.status_code})") from None
     if response.is_success and isinstance(reply, dict):
         return reply
-    raise _refusal(f"{client.base_url} answers with HTTP {response.status_code}", response.status_code, reply)
+    raise refusal(str(client.base_url), response.status_code, reply)
 
 
-def _refusal(who: str, status: int, reply: Any) -> TieError:
-    """The error that a server tells; a bad request is the caller's."""
+def refusal(server: str, status: int, reply: Any) -> TieError:
+    """The error that a server tells in its reply; a bad request is the caller's."""
     told = reply.get("error") if isinstance(reply, dict) else None
     told = told if isinstance(told, dict) else {}
     message, param = str(told.get("message", "no reason given")), told.get("param")
     if status == httpx.codes.BAD_REQUEST:
         return RequestError(param if isinstance(param, str) else None, message)
-    return ServerError(f"{who}: {message}")
+    return ServerError(f"{server} answers with HTTP {status}: {message}")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from service.configuration import CLIENT_KEY_VARIABLE, load_settings
 from tie_core.errors import RequestError
+from tie_core.options import options_of
 
 if TYPE_CHECKING:
     from service.bench.figures import Figures
@@ -51,7 +52,7 @@ def bench(
     sendings += [Sending(gap_seconds=arrivals)] if arrivals is not None else []
     num = max(requests, *levels)
     names = tuple(name.strip() for name in models.split(",")) if models else None
-    named = _parse_options(option or [])
+    named = options_of(option or [])
     lengths = {"gen_length": gen_length, "block_size": block_size}
     options = (lengths if "task" in named else prompts.plain_options(gen_length, block_size)) | named
     seed = prompts.SEED if seed is None else seed
@@ -73,20 +74,6 @@ def _levels(words: str) -> list[int]:
     if not levels or min(levels) < 1:
         raise RequestError("concurrency", f"{words!r} is no list of whole numbers above 0: give 1,8,64 for example")
     return levels
-
-
-def _parse_options(words: list[str]) -> dict[str, Any]:
-    """`score=top1`, `tau=0.8`, `cross_model=false`: a value is JSON, or else a string."""
-    options: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise RequestError("option", f"{word!r} is no option: give NAME=VALUE, score=top1 for example")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-    return options
 
 
 async def _measure(

@@ -14,16 +14,13 @@ from service.loading import Loaded, load
 from service.settings import Settings
 from tie_core.engine.observer import Observer, Tick
 from tie_core.ensemble import Ensemble
-from tie_core.errors import UnknownModelError
 from tie_core.events import Completed, Event, Failed, event_data
 
 
 @asynccontextmanager
 async def engine_side(settings: Settings, name: str | None, workload: Workload) -> AsyncIterator[Side]:
     """The configured models in this process. CPU is this process's, the asking included."""
-    ensemble_name = name or settings.default_ensemble.name
-    if ensemble_name not in (known := [ensemble.name for ensemble in settings.ensembles]):
-        raise UnknownModelError("ensemble", f"there is no ensemble {ensemble_name}: there is {', '.join(known)}")
+    ensemble_name = settings.find_ensemble(name).name
     counter = RowCounter()
     loaded = load(settings, counter)
 

@@ -1,44 +1,58 @@
-"""Leaders chosen otherwise: by chance but the same for the same item, and by the line's expert."""
+"""Leaders chosen otherwise: by chance but the same for the same item, and one member after another."""
 
-from tie_core.evaluation.leaders import expert_leader, random_leader
+import pytest
+
+from tests.service.fakes import NAMES, OPTIONS, Faults, scripted_member
+from tie_core.ensemble import Ensemble, run_plainly
+from tie_core.errors import TaskError
+from tie_core.evaluation.leaders import injection, leaders_of, led, one_after_the_other, random_leader
+from tie_core.events import RoundEnded
 from tie_core.scoring import Score
 from tie_core.selection import Leader
-from tie_core.zoo import MEMBERS
-from tie_core.zoo.task import Line, item_of
 
-ITEM = item_of([Line("rev", "123456"), Line("hlf", "123456"), Line("inc", "123456")])
-SCORES = (Score(-1.0, 1.0, 0.5, 0.5), Score(0.0, 0.0, 0.5, 0.5))
-ANYONE = (True, True)
+SCORES = (Score(-1.0, 1.0, 0.5, 0.5), Score(0.0, 0.0, 0.5, 0.5), Score(-2.0, 0.0, 0.5, 0.5))
+ANYONE = (True, True, True)
 
 
-def test_each_line_is_led_by_its_expert_and_the_answer_by_the_scores():
-    choose = expert_leader(ITEM, MEMBERS)
+def test_random_leaders_are_the_same_for_the_same_seed():
+    first, second = random_leader("a"), random_leader("a")
 
-    led = [choose(SCORES, ANYONE, None).member for _ in range(4)]
+    leaders = [first(SCORES, ANYONE, None) for _ in range(60)]
 
-    assert led == [MEMBERS.index("zoo-llada"), MEMBERS.index("zoo-dream"), MEMBERS.index("zoo-llada"), 1]
-
-
-def test_experts_are_found_whatever_the_order_of_the_members():
-    choose = expert_leader(ITEM, MEMBERS[::-1])
-
-    assert [choose(SCORES, ANYONE, None).member for _ in range(3)] == [1, 0, 1]
+    assert leaders == [second(SCORES, ANYONE, None) for _ in range(60)]
+    assert set(leaders) == {Leader(0, None), Leader(1, None), Leader(2, None)}
 
 
-def test_an_expert_who_may_not_lead_gives_way():
-    assert expert_leader(ITEM, MEMBERS)(SCORES, (False, True), None).member == 1
+def test_random_leaders_are_among_those_who_may_lead_and_were_there():
+    choose = random_leader("a")
+
+    assert {choose(SCORES, (False, True, True), 0).member for _ in range(20)} == {1, 2}
+    assert {choose((*SCORES[:2], None), (False, True, True), 0).member for _ in range(20)} == {1}
 
 
-def test_random_leaders_are_the_same_for_the_same_item():
-    first, second = random_leader(ITEM, MEMBERS), random_leader(ITEM, MEMBERS)
+def test_one_leads_after_the_other_and_the_scores_where_neither_may():
+    choose = one_after_the_other(0, 2, num_first=2)
 
-    led = [first(SCORES, ANYONE, None) for _ in range(50)]
+    assert [choose(SCORES, ANYONE, None).member for _ in range(5)] == [0, 0, 2, 2, 2]
+    assert choose(SCORES, (True, True, False), 2).member == 1
+    assert choose((*SCORES[:2], None), ANYONE, 2).member == 1
 
-    assert led == [second(SCORES, ANYONE, None) for _ in range(50)]
-    assert set(led) == {Leader(0, None), Leader(1, None)}
+
+@pytest.mark.parametrize(("source", "target"), [NAMES, NAMES[::-1]])
+def test_a_third_of_one_trajectory_is_handed_to_another_member(source, target):
+    members = [scripted_member(name, Faults()) for name in NAMES]
+    request = Ensemble("tie", members, OPTIONS).request(messages=[{"role": "user", "content": "rev 123456"}])
+    choose = leaders_of(injection(source, target), request, seed="")
+
+    told = [event.leader for event in run_plainly(led(request, choose)) if isinstance(event, RoundEnded)]
+
+    assert told == [source] * 2 + [target] * (len(told) - 2)  # 42 steps, n = 8: six rounds, a third of them two
+    assert len(told) >= 4
 
 
-def test_random_leaders_are_among_those_who_may_lead():
-    choose = random_leader(ITEM, MEMBERS)
+def test_other_leaders_are_refused():
+    request = Ensemble("tie", [scripted_member(NAMES[0], Faults())], OPTIONS).request(prompt="1")
 
-    assert {choose(SCORES, (False, True), 0).member for _ in range(20)} == {1}
+    for name in ("nonsense", injection(NAMES[0], "nobody")):
+        with pytest.raises(TaskError, match="there are no leaders"):
+            leaders_of(name, request, seed="")

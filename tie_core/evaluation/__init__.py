@@ -1,1 +1,1 @@
-"""Measures ensembles on tasks with known answers: paired settings, intervals, and the page of results."""
+"""Measures ensembles on tasks with known answers: conditions on the same items, their records, tables of those."""

@@ -1,56 +1,84 @@
-"""Other ways to choose the leaders of an item's rounds, to compare the method with: by chance, and by knowing best."""
+"""Other ways to choose the leaders of a request's rounds, to compare the method with: by chance, one after another."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tie_core.errors import TaskError
 from tie_core.request import Request
 from tie_core.scoring import Score
 from tie_core.selection import ChooseLeader, Leader, choose_leader
-from tie_core.tie import Program, tie
-from tie_core.zoo.task import EXPERT_OPERATIONS, Item
+from tie_core.tie import Program, max_rounds, tie
 
-LeadersOf = Callable[[Item, Sequence[str]], ChooseLeader]
-"""Makes the choice for one item and the members' names, in order; called once for every request."""
+RANDOM = "random"
+INJECT = "inject:"
+SHARE_INJECTED = 3  # a third of the rounds
 
 
 @dataclass(frozen=True)
 class LedRequest(Request):
-    """A request whose leaders are chosen by `choose` instead of by the scores alone."""
+    """A request whose leaders are chosen by `choose`, and whose token changes are divided by |A| only if it says so."""
 
     choose: ChooseLeader = choose_leader
+    is_normalised: bool = True
 
     def program(self) -> Program:
         vocabularies = [member.vocabulary for member in self.members]
-        return tie(vocabularies, self.canvases, self.options, choose=self.choose)
+        return tie(vocabularies, self.canvases, self.options, choose=self.choose, is_normalised=self.is_normalised)
 
 
-def led(request: Request, choose: ChooseLeader) -> LedRequest:
-    return LedRequest(**vars(request), choose=choose)
+def led(request: Request, choose: ChooseLeader, *, is_normalised: bool = True) -> LedRequest:
+    return LedRequest(**vars(request), choose=choose, is_normalised=is_normalised)
 
 
-def random_leader(item: Item, members: Sequence[str]) -> ChooseLeader:
-    """Anyone who may lead, each as likely; the same ones for the same item."""
-    rng = random.Random(item.prompt)
+def leaders_of(name: str, request: Request, seed: str) -> ChooseLeader:
+    """The leaders of this name: "" (by the scores), `random` (the same ones for the same seed), or an `injection`.
+
+    Raises:
+        TaskError: another name, or a member that is not asked.
+    """
+    if not name:
+        return choose_leader
+    if name == RANDOM:
+        return random_leader(seed)
+    members = [member.name for member in request.members]
+    source, _, target = name.removeprefix(INJECT).partition(">")
+    if not name.startswith(INJECT) or not {source, target} <= set(members):
+        raise TaskError(f"there are no leaders {name!r}: random, or inject:A>B with two of {', '.join(members)}")
+    num_rounds = max_rounds(request.canvases, request.options) - 2  # ceil(steps / n)
+    num_injected = max(1, round(num_rounds / SHARE_INJECTED))
+    return one_after_the_other(members.index(source), members.index(target), num_injected)
+
+
+def injection(source: str, target: str) -> str:
+    """The name of the leaders by which `source` leads the first third of the rounds and `target` the rest: to see what
+    `target` makes of a part of another's trajectory."""
+    return f"{INJECT}{source}>{target}"
+
+
+def random_leader(seed: str) -> ChooseLeader:
+    """Anyone who may lead, each as likely."""
+    rng = random.Random(seed)
 
     def choose(scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
-        return Leader(rng.choice([member for member, can in enumerate(can_lead) if can]), None)
+        return Leader(rng.choice(_able(scores, can_lead)), None)
 
     return choose
 
 
-def expert_leader(item: Item, members: Sequence[str]) -> ChooseLeader:
-    """Round r is led by the expert of line r, where a round is a line; the scores choose in the answer's rounds."""
-    experts = iter([_expert(line.split()[0], members) for line in item.prompt.split("; ")])
+def one_after_the_other(first: int, second: int, num_first: int) -> ChooseLeader:
+    """`first` leads so many rounds and `second` the rest; the scores choose where that member may not lead."""
+    turns = iter([first] * num_first)
 
     def choose(scores: Sequence[Score | None], can_lead: Sequence[bool], last_leader: int | None) -> Leader:
-        expert = next(experts, None)
-        if expert is None or not can_lead[expert]:
+        leader = next(turns, second)
+        if leader not in _able(scores, can_lead):
             return choose_leader(scores, can_lead, last_leader)
-        return Leader(expert, None)
+        return Leader(leader, None)
 
     return choose
 
 
-def _expert(operation: str, members: Sequence[str]) -> int:
-    return next(number for number, name in enumerate(members) if operation in EXPERT_OPERATIONS[name])
+def _able(scores: Sequence[Score | None], can_lead: Sequence[bool]) -> list[int]:
+    """Who may lead, and was there."""
+    return [member for member, score in enumerate(scores) if score is not None and can_lead[member]]

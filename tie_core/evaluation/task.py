@@ -39,7 +39,8 @@ class Task:
     (`source` says where they come from; "": the items are made here, and the folder is not looked at) and raises
     `TaskError` for a missing file or a malformed line. `grade` judges the text of the answer positions: whatever is
     malformed is wrong, never an exception. `runs_code`: grading runs what models wrote. `check` raises `TaskError`
-    where something that grading needs is missing on this machine.
+    where something that grading needs is missing on this machine. `load_validation` gives items to choose settings on,
+    none of which `load` gives (None: a part of those is set aside). `notes` (Markdown) are for readers of its figures.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Task:
     source: str = ""
     runs_code: bool = False
     check: Callable[[], None] = _nothing_missing
+    load_validation: Callable[[Path], tuple[Item, ...]] | None = None
+    notes: str = ""
 
 
 def check_ready(task: Task, *, run_code: bool = False) -> None:

@@ -1,0 +1,118 @@
+"""`tie eval`: measure an ensemble on tasks with known answers, here or on a server, and write the report."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from service.bench.command import ApiKey
+from service.configuration import load_settings
+
+if TYPE_CHECKING:
+    from tie_core.evaluation.evaluation import Wishes
+    from tie_core.evaluation.sides import Side
+    from tie_core.evaluation.splits import Split
+
+
+def evaluate(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="zoo, gsm8k, mmlu, ...")],
+    data: Annotated[Path, typer.Option(help="Folder of the tasks' public files.")] = Path("data"),
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file. Without one: the embedded zoo.")] = None,
+    ensemble: Annotated[str | None, typer.Option(help="Which ensemble answers.")] = None,
+    server: Annotated[str | None, typer.Option(help="URL of a TIE server; else the models load here.")] = None,
+    api_key: ApiKey = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 8,
+    conditions: Annotated[
+        str, typer.Option(help="Of the main table: post,random,tcc,chosen or 'post; score=top1 interval=4'.")
+    ] = "",
+    table: Annotated[list[str] | None, typer.Option(help="NAME or NAME:ITEMS; give it again for more.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, under every condition: policy=threshold")
+    ] = None,
+    items: Annotated[int | None, typer.Option(min=2, help="Items of a table. Default: all.")] = None,
+    split: Annotated[str, typer.Option(help="all, test or validation.")] = "all",
+    seed: Annotated[int, typer.Option(help="Of the order of the items.")] = 0,
+    choose: Annotated[
+        int | None, typer.Option(min=2, help="Choose TIE's best condition on so many validation items first.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of records and report.")] = Path("eval"),
+    page: Annotated[Path | None, typer.Option(help="File of the report, if not report.md in there.")] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw plots beside the report; needs matplotlib.")] = False,
+    run_code: Annotated[bool, typer.Option("--run-code", help="Grade code by running what the models wrote.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
+) -> None:
+    """Measure members, post-generation ensemble and TIE on tasks. Broken off, the same command goes on.
+
+    Tables: main; the paper's stability, injection, switches, change_rate, interval, acceleration, normalisation,
+    cross_model and selection; fewer_steps.
+    """
+    from service.evaluation.progress import track
+    from tie_core.evaluation.conditions import parse_conditions
+    from tie_core.evaluation.evaluation import Evaluation, Wishes, parse_tables
+    from tie_core.evaluation.tasks import find_tasks
+    from tie_core.options import options_of
+
+    wishes = Wishes(
+        tasks=find_tasks(tasks),
+        tables=parse_tables(table or ["main"]),
+        conditions=parse_conditions(conditions),
+        options=options_of(option or []),
+        num_items=items,
+        split=cast("Split", split),
+        seed=seed,
+        num_to_choose=choose,
+        draws_plots=plots,
+        runs_code=run_code,
+    )
+    wishes.check()
+    with _side(config, ensemble, server, api_key, at_once) as side:
+        report = Evaluation(side, wishes, data, out, _told(wishes), track).run()
+        text = report.write(page or out / "report.md")
+    told = json.dumps(report.data(), ensure_ascii=False)
+    (out / "report.json").write_text(told + "\n", encoding="utf-8")
+    typer.echo(told if as_json else text)
+
+
+@contextmanager
+def _side(
+    config: Path | None, ensemble: str | None, server: str | None, key: str | None, at_once: int
+) -> "Iterator[Side]":
+    if server is not None:
+        from service.evaluation.server_side import ServerSide
+
+        with closing(ServerSide(server, key, ensemble, at_once)) as asked:
+            yield asked
+        return
+    from service.loading import load
+    from tie_core.engine.observer import Observer
+    from tie_core.evaluation.sides import EngineSide
+
+    settings = load_settings(config)
+    chosen = settings.find_ensemble(ensemble)
+    models = [model for model in settings.models if model.name in chosen.models]
+    with Console(stderr=True).status(f"loading {', '.join(chosen.models)}"):
+        loaded = load(settings.model_copy(update={"models": models, "ensembles": [chosen]}), Observer())
+    limits = settings.limits
+    with closing(loaded.engine):
+        checkpoints = {model.name: model.path.expanduser() for model in models}
+        places = limits.max_running + min(limits.max_waiting, limits.max_running // 2)  # some wait, so that none idles
+        yield EngineSide(loaded.engine, loaded.ensembles[chosen.name], checkpoints, places)
+
+
+def _told(wishes: "Wishes") -> dict[str, Any]:
+    """By what, when and where; without paths, names of servers and keys."""
+    words = [task.name for task in wishes.tasks]
+    words += [f"--table {name}:{number}" if number else f"--table {name}" for name, number in wishes.tables.items()]
+    words += [f"--choose {wishes.num_to_choose}"] if wishes.num_to_choose else []
+    return {
+        "command": " ".join(["tie eval", *words]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }

@@ -1,0 +1,218 @@
+"""A whole evaluation on a scripted side: what is asked in which order, what is not asked again, and the report."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from tests.evaluation.answers import ScriptedSide, items, task
+from tie_core.errors import EngineClosedError, TaskError
+from tie_core.evaluation.conditions import CHOSEN, POST, RANDOM, parse_conditions, standard, tie_by
+from tie_core.evaluation.evaluation import Evaluation, Wishes, parse_tables
+from tie_core.evaluation.named import TABLES
+
+TOLD = {"command": "tie eval numbers", "date": "2026-01-02", "machine": "Linux, 2 cores"}
+
+
+def quietly(name, work, records):
+    return records
+
+
+def evaluation(tmp_path, side=None, track=quietly, **wishes):
+    asked = Wishes(**{"tasks": (task(6),), "tables": {"main": None}, **wishes})
+    asked.check()
+    return Evaluation(side or ScriptedSide(), asked, tmp_path, tmp_path / "out", TOLD, track)
+
+
+def test_everything_that_the_tables_need_is_asked_once(tmp_path):
+    side = ScriptedSide()
+    tables = {"main": 5, "interval": 3, "stability": None}
+
+    report = evaluation(tmp_path, side, tables=tables, num_items=2).run()
+
+    asked = [(condition, num) for condition in standard() for num in range(5)]
+    asked += [
+        (condition, num)
+        for condition in TABLES["interval"].conditions(report.chapters[0].experiment.study)
+        for num in range(3)
+    ]
+    assert len(side.asked) == len(set(side.asked)) == len({(condition.key, num) for condition, num in asked})
+    assert report.chapters[0].sizes == {"main": 5, "interval": 3, "stability": 2}
+
+
+def test_a_table_has_no_more_items_than_there_are(tmp_path):
+    (chapter,) = evaluation(tmp_path, tables={"main": 100}).run().chapters
+
+    assert chapter.sizes == {"main": 6}
+
+
+def test_what_is_answered_is_not_asked_again_and_more_can_be_asked_later(tmp_path):
+    first, again, more = ScriptedSide(), ScriptedSide(), ScriptedSide()
+
+    report = evaluation(tmp_path, first, num_items=3).run()
+    same = evaluation(tmp_path, again, num_items=3).run()
+    evaluation(tmp_path, more, num_items=4).run()
+
+    assert again.asked == []
+    assert same.data() == report.data()
+    assert len(first.asked) == 3 * len(standard())
+    assert len(more.asked) == len(standard())
+
+
+def test_a_run_that_is_broken_off_goes_on_where_it_was(tmp_path):
+    def broken_off(name, work, records):
+        yield from islice(records, 4)
+        raise KeyboardInterrupt
+
+    side = ScriptedSide()
+    with pytest.raises(KeyboardInterrupt):
+        evaluation(tmp_path, track=broken_off).run()
+    evaluation(tmp_path, side).run()
+
+    assert len(side.asked) == 6 * len(standard()) - 4
+
+
+def test_records_under_other_options_or_of_other_weights_are_refused(tmp_path):
+    evaluation(tmp_path).run()
+    other = ScriptedSide()
+    other.facts = {**other.facts, "members": {"ann": {"weights": "abd"}}}
+
+    with pytest.raises(TaskError, match=r"options.tau: there null, now 0.5"):
+        evaluation(tmp_path, options={"tau": 0.5}).run()
+    with pytest.raises(TaskError, match=r'members.ann.weights: there "abc", now "abd"'):
+        evaluation(tmp_path, other).run()
+    with pytest.raises(TaskError, match=r"items.seed: there 0, now 1"):
+        evaluation(tmp_path, seed=1).run()
+
+
+def test_the_condition_is_chosen_on_validation_items_before_any_other_is_asked(tmp_path):
+    side = ScriptedSide(1)
+    told = task(6, load_validation=lambda folder: items(9)[6:])
+
+    report = evaluation(
+        tmp_path, side, tasks=(told,), conditions=parse_conditions("post,random,chosen"), num_to_choose=2
+    ).run()
+
+    (chapter,) = report.chapters
+    scores = [tie_by(score) for score in ("tcc", "top1", "entropy", "margin")]
+    validation, test = side.asked[: 2 * len(scores)], side.asked[2 * len(scores) :]
+    assert {condition for condition, _ in validation} == {condition.key for condition in scores}
+    assert {prompt for _, prompt in validation} < {"say 6", "say 7", "say 8"}
+    assert {prompt for _, prompt in test}.isdisjoint(prompt for _, prompt in validation)
+    assert chapter.experiment.study.chosen == scores[0]  # all are as good, and the first is as cheap
+    assert chapter.experiment.study.conditions == (POST, RANDOM, scores[0])
+    assert {condition for condition, _ in test} == {POST.key, RANDOM.key, scores[0].key}
+    assert (tmp_path / "out" / "numbers.validation.jsonl").exists()
+    assert (tmp_path / "out" / "numbers.test.jsonl").exists()
+
+
+def test_the_better_condition_is_chosen(tmp_path):
+    class Better(ScriptedSide):
+        """Right under top1 alone."""
+
+        def ask(self, question, listen):
+            prompt = question.prompt if "top1" in question.condition.key else "say nothing"
+            super().ask(replace(question, prompt=prompt), listen)
+
+    report = evaluation(tmp_path, Better(), tasks=(task(40),), num_to_choose=4).run()
+
+    assert report.chapters[0].experiment.study.chosen == tie_by("top1")
+
+
+def test_what_no_server_can_be_asked_is_refused_before_any_request(tmp_path):
+    side = ScriptedSide(is_here=False)
+
+    with pytest.raises(TaskError, match="a server cannot be asked for this: random leader"):
+        evaluation(tmp_path, side, conditions=(RANDOM,)).run()
+
+    assert side.asked == []
+
+
+def test_every_condition_is_resolved_before_any_request(tmp_path):
+    side = ScriptedSide()
+    side.ask = lambda question, listen: pytest.fail("asked too early") if len(side.resolved) <= 5 else None
+    started = evaluation(tmp_path, side, track=lambda name, work, records: [])
+
+    with pytest.raises(KeyError):  # nothing is answered
+        started.run()
+
+    assert [options.get("score") for options in side.resolved] == [None, None, "tcc", "top1", "entropy", "margin"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says"),
+    [
+        ({"tasks": (task(runs_code=True),)}, "allow it with --run-code"),
+        ({"split": "dev"}, "there is no split dev"),
+        ({"conditions": (CHOSEN,)}, "needs --choose"),
+        ({"num_to_choose": 4, "split": "validation"}, "leave out --split validation"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_loaded(tmp_path, wishes, says):
+    with pytest.raises(TaskError, match=says):
+        evaluation(tmp_path, **wishes)
+
+
+def test_plots_without_matplotlib_are_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    with pytest.raises(TaskError, match=re.escape("pip install 'tie-server[eval]'")):
+        evaluation(tmp_path, draws_plots=True)
+
+
+def test_a_task_of_one_item_has_no_interval(tmp_path):
+    with pytest.raises(TaskError, match="an interval needs 2"):
+        evaluation(tmp_path, tasks=(task(1),)).run()
+
+
+def test_tables_come_in_their_order_with_their_numbers():
+    assert parse_tables(["interval", "main:1000", "interval:20"]) == {"main": 1000, "interval": 20}
+    for word, says in (("nonsense", "there is no table nonsense"), ("main:1", "at least 2"), ("main:x", "at least 2")):
+        with pytest.raises(TaskError, match=says):
+            parse_tables([word])
+
+
+def test_the_report_has_a_chapter_for_each_task_and_a_section_for_each_table(tmp_path):
+    tasks = (task(6, notes="- Of little use."), task(6, "others"))
+    report = evaluation(tmp_path, tasks=tasks, tables={"main": 4, "switches": 3}, draws_plots=True).run()
+
+    text = report.write(tmp_path / "page.md")
+
+    assert text == (tmp_path / "page.md").read_text()
+    assert "Made by `tie eval numbers` and not edited by hand, on 2026-01-02: Linux, 2 cores." in text
+    assert text.count("\n## Numbers\n") == text.count("### Right answers\n\n4 items. ") == 2
+    assert text.count("### What these figures do not show\n\n- Of little use.") == 1
+    assert "Options, where a row does not say otherwise: block_size 16, interval 16, score tcc" in text
+    assert "ann (weights `abc`)" in text
+    for place in re.findall(r"!\[.*\]\((.*)\)", text):
+        assert (tmp_path / place).read_text().startswith("<?xml")
+    assert len(list((tmp_path / "page").iterdir())) == 4
+    json.dumps(report.data())
+
+
+def test_a_report_of_one_ablation_has_its_name_and_validation_items_a_warning(tmp_path):
+    one = evaluation(tmp_path, tasks=(task(60),), tables={"stability": 2}, split="validation").run()
+    two = evaluation(tmp_path, tables={"main": 2, "stability": 2}).run()
+
+    assert one.write(tmp_path / "one.md").startswith("# Token changes of right and wrong runs (table 1)\n")
+    assert "for development only" in (tmp_path / "one.md").read_text()
+    assert two.write(tmp_path / "two.md").startswith("# Results\n")
+    assert "for development only" not in (tmp_path / "two.md").read_text()
+
+
+def test_the_same_figures_give_the_same_plot(tmp_path):
+    report = evaluation(tmp_path, draws_plots=True).run()
+
+    report.write(tmp_path / "one.md")
+    report.write(tmp_path / "two.md")
+
+    one, two = ((tmp_path / name / "numbers-main.svg").read_text() for name in ("one", "two"))
+    assert one == two
+
+
+def test_a_failure_ends_the_evaluation(tmp_path):
+    with pytest.raises(EngineClosedError):
+        evaluation(tmp_path, ScriptedSide(1, {"say 3": EngineClosedError("closed")})).run()

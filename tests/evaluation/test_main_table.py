@@ -1,0 +1,116 @@
+"""The main table of three members, with figures worked by hand."""
+
+import pytest
+
+from tests.evaluation.answers import MEMBERS, post, ran, record, results, study
+from tie_core.evaluation.conditions import POST, RANDOM, standard, tie_by
+from tie_core.evaluation.main_table import conditions, render
+
+TCC = tie_by("tcc")
+ASKED = study([TCC])
+ALONE = ["100", "110", "010", "010", "000", "000"]  # ann 2, bob 3, cat 0; all fail the last two
+POSTED = post(ALONE, "110000")
+TIED = ran(TCC, "111110", led="aab", decode=8, score=1)
+
+
+def grids(records=(*POSTED, *TIED), asked=ASKED, **changes):
+    section = render(results(records, asked, **changes))
+    return [{row[0].text(): row[1:] for row in grid.rows} for grid in section.grids], section
+
+
+def test_the_post_generation_ensemble_is_always_there_and_first():
+    assert conditions(study([TCC])) == conditions(study([TCC, POST])) == (POST, TCC)
+    assert conditions(study()) == standard()
+
+
+def test_rows_are_members_then_conditions_then_the_best_possible_choice():
+    (answers, *_), _ = grids()
+
+    assert list(answers) == [
+        *(f"{name} alone" for name in MEMBERS),
+        "post-generation ensemble",
+        "TIE, tcc",
+        "best possible choice among finished answers",
+    ]
+    assert [row[0].num for row in answers.values()] == [2, 3, 0, 2, 5, 4]
+
+
+def test_a_row_is_paired_with_the_best_member_and_with_the_post_generation_ensemble():
+    (answers, *_), section = grids()
+
+    over_best, over_post, solved, forwards, to_score, seconds = (
+        answers["TIE, tcc"][place] for place in (1, 3, 5, 6, 7, 8)
+    )
+    assert section.grids[0].header[2] == "over bob"
+    assert (over_best.paired.only_first, over_best.paired.only_second) == (2, 0)
+    assert (over_post.paired.only_first, over_post.paired.only_second) == (3, 0)
+    assert (solved.value, forwards.value, to_score.value, seconds.value) == (1, 27, 3, 2.0)
+
+
+def test_a_row_is_not_compared_with_itself():
+    (answers, *_), _ = grids()
+
+    assert answers["bob alone"][1].paired is None
+    assert answers["post-generation ensemble"][3].paired is None
+
+
+def test_rounds_leaders_and_stages_are_those_of_relayed_runs():
+    (_, rounds, stages, *_), _ = grids()
+
+    assert list(rounds) == ["TIE, tcc"]
+    assert [round(figure.value, 1) for figure in rounds["TIE, tcc"]] == [3.0, 50.0, 66.7, 33.3, 0.0]
+    assert [figure.value for figure in stages["TIE, tcc: led by bob"]] == [0, 0, 100]
+
+
+def test_groups_have_a_row_each_where_there_are_any():
+    (*_, by_group), _ = grids(groups=("art", "law"))  # even items are art
+
+    assert list(by_group) == ["art", "law"]
+    assert [figure.value for figure in by_group["art"]] == pytest.approx(
+        [3, *(100 / 3 * num for num in (1, 1, 0, 1, 3))]
+    )
+
+
+def test_the_papers_figures_stand_by_for_its_own_tasks():
+    (*_, published), _ = grids(asked=study([TCC], name="gsm8k"))
+
+    assert published["TIE, tcc"][0].text() == "83.47"
+    assert "the paper" not in [grid.header[0] for grid in grids()[1].grids]
+
+
+def test_a_condition_that_was_chosen_has_a_verdict():
+    num = 40
+    alone, right = ["010"] * 10 + ["000"] * 30, "1" * 10 + "0" * 30
+    records = [*post(alone, right), *ran(TCC, "1" * 35 + "0" * 5)]
+
+    (answers, *_), section = grids(records, study([TCC], TCC))
+
+    assert "TIE, tcc (chosen on validation items)" in answers
+    assert section.sentences[0] == f"Every member fails 30 of {num} items alone; choosing among answers solves none."
+    assert "is above the best member (bob): +62.5 [" in section.sentences[1]
+    assert "p < 0.0001, and above the post-generation ensemble" in section.sentences[1]
+    assert "**not** above (p < 0.01) the best member (bob): +33.3" in grids(asked=study([TCC], TCC))[1].sentences[1]
+
+
+def test_what_is_missing_lost_or_approximate_is_said():
+    odd = [
+        record(TCC, 0, True, is_degraded=True),
+        record(TCC, 1, True, approximations=("fill_end",)),
+        record(TCC, 2, False, error="too long"),
+    ]
+    _, section = grids([*post(ALONE[:3], "111"), *odd])
+
+    assert section.sentences[1:] == (
+        "TIE, tcc: 1 items have no answer and count as wrong.",
+        "TIE, tcc: in 1 runs a member was lost to a round.",
+        "TIE, tcc: 33.3 % of the runs are approximate.",
+    )
+
+
+def test_members_that_a_condition_leaves_out_have_led_nothing():
+    pair = tie_by("tcc", "two of them")
+    runs = [record(pair, number, True, led="ab", wins={"ann": 1, "bob": 1}) for number in range(6)]
+
+    (_, rounds, *_), _ = grids([*POSTED, *runs], study([pair, RANDOM][:1]))
+
+    assert [figure.value for figure in rounds["TIE, tcc, two of them"]] == [2, 100, 50, 50, 0]

@@ -1,0 +1,66 @@
+"""Grids: the same figures for people and for programs, and a sign beside the paper's."""
+
+import pytest
+
+from tie_core.evaluation.intervals import paired
+from tie_core.evaluation.sections import Figure, Grid, P, Points, Section, Share, Words, compared, effect, sign
+
+
+def test_a_grid_is_markdown_and_data():
+    found = compared([True] * 3, [False] * 3)
+    grid = Grid(("", "right", "over", "p", "n"), ((Words("|A|"), Share(1, 2), Points(found), P(found), Figure(None)),))
+
+    *_, line = grid.markdown().splitlines()
+    assert line == r"| \|A\| | 50.0 [9.5, 90.5] | +100.0 [+100.0, +100.0] | 0.2500 | – |"
+    (row,) = grid.data()["rows"]
+    assert row[1]["num"] == 1
+    assert row[1]["share"] == 0.5
+    assert row[2]["difference"] == 1
+    assert row[3:] == [0.25, None]
+
+
+def test_a_share_of_nothing_is_no_share():
+    assert Share(0, 0).text() == "–"
+    assert Share(0, 0).data() == {"num": 0, "of": 0}
+
+
+def test_figures_can_have_a_sign():
+    assert Figure(1.126, 2, is_signed=True).text() == "+1.13"
+    assert Figure(-0.3, 1).text() == "-0.3"
+
+
+def test_equal_answers_are_not_compared():
+    assert compared([True, False], [True, False]) is None
+    assert compared([True], [False]) is None
+
+
+def test_an_effect_stands_beside_the_papers():
+    what, here, _, paper, agrees = effect("it", [True] * 9 + [False], [False] * 10, 1.13)
+
+    assert (what.text(), paper.text(), agrees.text()) == ("it", "+1.13", "the same")
+    assert here.paired.difference == 0.9
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "published", "said"),
+    [
+        ("1111111111", "0000000000", 0.5, "the same"),
+        ("1111111111", "0000000000", -0.5, "the opposite"),
+        ("0000000000", "1111111111", -0.5, "the same"),
+        ("1100000000", "0110000000", 0.5, "not told apart from 0"),
+        ("1111111111", "0000000000", None, "–"),
+    ],
+)
+def test_signs_agree_only_where_the_interval_leaves_out_zero(first, second, published, said):
+    one, other = ([digit == "1" for digit in digits] for digits in (first, second))
+
+    assert sign(paired(one, other), published) == said
+
+
+def test_a_section_tells_its_items_note_grids_and_sentences():
+    section = Section("x", "Title", "Note.", (Grid(("", "n"), ((Words("a"), Figure(1, 0)),)),), ("Said.",))
+
+    assert section.markdown(1_000) == (
+        "### Title\n\n1,000 items. Note.\n\n|  | n |\n| --- | ---: |\n| a | 1 |\n\n- Said.\n"
+    )
+    assert section.data()["tables"] == [{"columns": ["", "n"], "rows": [["a", 1]]}]

@@ -1,0 +1,158 @@
+"""`tie eval`, from the words on the command line to the files: here, against a real server, and broken off."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from service import loading
+from service.cli import app, main
+from service.evaluation import server_side
+from service.keys import add_key
+from service.settings import AuthSettings, LimitSettings
+from tests.service.fakes import NAMES, FakeLoader, fake_settings
+from tests.service.served import serving
+
+SMALL = ("--items", "4", "--conditions", "post,tcc,top1")
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> FakeLoader:
+    for variable in ("TIE_CONFIG", "TIE_API_KEY", "FORCE_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+    loader = FakeLoader()
+    monkeypatch.setattr(loading, "load", loader)
+    return loader
+
+
+def evaluated(out: Path, *arguments: str) -> Any:
+    return CliRunner().invoke(app, ["eval", "zoo", *SMALL, "--out", str(out), *arguments], catch_exceptions=False)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Without their times, in one order."""
+    told = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    return sorted(({**each, "seconds": 0} for each in told), key=lambda each: (each["condition"], each["item"]))
+
+
+def test_a_report_is_written_and_printed(tmp_path: Path) -> None:
+    result = evaluated(tmp_path)
+
+    assert result.exit_code == 0
+    assert result.stdout.rstrip("\n") == (tmp_path / "report.md").read_text().rstrip("\n")
+    assert "| TIE, top1 |" in result.stdout
+    assert "Made by `tie eval zoo --table main`" in result.stdout
+    assert len(records(tmp_path / "zoo.all.jsonl")) == 3 * 4
+    assert "zoo: 12 of 12, 0 min left" in result.stderr
+
+
+def test_json_is_the_same_in_the_folder_and_on_stdout(tmp_path: Path) -> None:
+    told = json.loads(evaluated(tmp_path, "--json").stdout)
+
+    assert told == json.loads((tmp_path / "report.json").read_text())
+    (chapter,) = told["tasks"]
+    assert (chapter["task"], chapter["items"]) == ("zoo", {"main": 4})
+    assert set(chapter["of"]["members"]) == set(NAMES)
+    assert chapter["of"]["items"]["seed"] == 0
+
+
+def test_the_same_command_goes_on_behind_a_line_that_was_broken_off(tmp_path: Path, no_weights: FakeLoader) -> None:
+    evaluated(tmp_path)
+    file = tmp_path / "zoo.all.jsonl"
+    whole = records(file)
+    file.write_bytes(file.read_bytes()[:-1_500])
+
+    result = evaluated(tmp_path)
+
+    (num_missing,) = re.findall(r"zoo: (\d+) of \1, ", result.stderr)
+    assert 0 < int(num_missing) < 12
+    assert records(file) == whole
+    assert "everything is answered already" in evaluated(tmp_path).stderr
+
+
+def test_records_under_other_options_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluated(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tie", "eval", "zoo", *SMALL, "--out", str(tmp_path), "--option", "k=2"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert "options.k: there 1, now 2" in capsys.readouterr().err
+
+
+def test_a_page_elsewhere_has_its_plots_beside_it(tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "results.md"
+
+    evaluated(tmp_path / "out", "--page", str(page), "--plots")
+
+    assert "![Right answers](results/zoo-main.svg)" in page.read_text()
+    assert (tmp_path / "docs" / "results" / "zoo-main.svg").exists()
+    assert not (tmp_path / "out" / "report.md").exists()
+
+
+def test_a_server_gives_the_answers_that_the_models_give_here(
+    tmp_path: Path, no_weights: FakeLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two places for six requests at a time: most are refused at first, with 503."""
+    monkeypatch.setattr(server_side, "LONGEST_WAIT", 0.1)
+    loader, limits = FakeLoader(), LimitSettings(max_running=1, max_waiting=1)
+    with serving(fake_settings(limits=limits), loader) as served:
+        loader.faults.seconds = 0.001
+        result = evaluated(tmp_path / "there", "--server", served.url, "--at-once", "6")
+        num_refused = served.metric("tie_admission_rejections_total", reason="queue_full")
+    evaluated(tmp_path / "here")
+
+    assert result.exit_code == 0
+    assert num_refused > 0
+    assert no_weights.loaded is not None  # for the answers here, and not before
+    assert records(tmp_path / "there" / "zoo.all.jsonl") == records(tmp_path / "here" / "zoo.all.jsonl")
+
+
+def test_a_key_reaches_the_server_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = tmp_path / "keys.toml"
+    key = add_key(keys, "alice")
+    monkeypatch.setenv("TIE_API_KEY", key)
+    with serving(fake_settings(auth=AuthSettings(keys_file=keys)), FakeLoader()) as served:
+        result = evaluated(tmp_path / "out", "--server", served.url)
+
+    written = "".join(path.read_text() for path in (tmp_path / "out").iterdir())
+    assert result.exit_code == 0
+    assert key not in written + result.stdout + result.stderr
+    assert served.url not in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "there is no task nonsense: the tasks are zoo"),
+        (["zoo", "--table", "nonsense"], "there is no table nonsense: the tables are main"),
+        (["zoo", "--conditions", "nonsense"], "there is no condition 'nonsense'"),
+        (["zoo", "--option", "tau"], "'tau' is no option: give NAME=VALUE"),
+        (["zoo", "--option", "tau=2"], "tau is a number above 0"),
+        (["zoo", "--ensemble", "other"], "there is no ensemble other"),
+        (["zoo", "--conditions", "chosen"], "needs --choose"),
+        (["gsm8k", "--data", "nowhere"], "gsm8k needs one of nowhere"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tie", "eval", *arguments, "--out", str(tmp_path)])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,109 @@
+"""One task measured on one side: what is still to be answered for some tables, and the tables once it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tie_core.errors import TaskError
+from tie_core.evaluation.conditions import Condition
+from tie_core.evaluation.named import TABLES
+from tie_core.evaluation.record_file import Key, RecordFile
+from tie_core.evaluation.records import Record
+from tie_core.evaluation.results import Results, Study
+from tie_core.evaluation.running import Work, run
+from tie_core.evaluation.sections import Section
+from tie_core.evaluation.sides import Side
+from tie_core.evaluation.splits import items_digest
+from tie_core.evaluation.task import Item, Task
+
+Sizes = Mapping[str, int]
+"""Table -> how many items, the first ones, it is made of."""
+
+
+class Experiment:
+    """`items` are all of a split, whatever part of them is asked for, so that more can be asked for later.
+
+    Raises:
+        TaskError: the file holds records of something else.
+        OptionsError: options that the ensemble does not allow.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        task: Task,
+        items: Sequence[Item],
+        path: Path,
+        *,
+        conditions: Sequence[Condition],
+        chosen: Condition | None = None,
+        drawn: Mapping[str, Any],
+        told: Mapping[str, Any],
+    ) -> None:
+        self.items, self._side = tuple(items), side
+        base = side.resolve(task.options)
+        self.study = Study(task, tuple(side.members), base, tuple(conditions), chosen)
+        circumstances = {
+            "task": task.name,
+            "items": {**drawn, "digest": items_digest(items), "of": len(items)},
+            "options": dict(base),
+            **side.circumstances(),
+        }
+        self.file = RecordFile(path, circumstances, told)
+        self.records: dict[Key, Record] = self.file.load()
+
+    def conditions(self, tables: Sequence[str]) -> tuple[Condition, ...]:
+        """Those of the tables, each once."""
+        needed = (condition for name in tables for condition in TABLES[name].conditions(self.study))
+        return tuple({condition.key: condition for condition in needed}.values())
+
+    def check(self, conditions: Sequence[Condition]) -> None:
+        """Before the first of many requests.
+
+        Raises:
+            OptionsError: a condition with options that the ensemble does not allow.
+            TaskError: one that the side cannot be asked for.
+        """
+        for condition in conditions:
+            if condition.needs_models_here and not self._side.is_here:
+                raise TaskError(f"a server cannot be asked for this: {condition.label}; load the models here")
+            self._side.resolve({**self.study.task.options, **condition.options})
+
+    def missing(self, conditions: Sequence[Condition], num_items: int) -> tuple[Work, ...]:
+        """What the file does not have of these conditions and the first so many items."""
+        every = (Work(condition, item) for condition in conditions for item in self.items[:num_items])
+        return tuple(work for work in every if (work.condition.key, work.item.id) not in self.records)
+
+    def missing_for(self, sizes: Sizes) -> tuple[Work, ...]:
+        """The same of tables, each piece of work once."""
+        needed = (work for name, num in sizes.items() for work in self.missing(self.conditions([name]), num))
+        return tuple({(work.condition.key, work.item.id): work for work in needed}.values())
+
+    def run(self, work: Sequence[Work]) -> Iterator[Record]:
+        """Answer it, one record at a time."""
+        for record in run(self._side, self.study.task, work, self.file):
+            self.records[record.condition, record.item] = record
+            yield record
+
+    def results(self, num_items: int) -> Results:
+        return Results(self.study, self.items[:num_items], self.records)
+
+    def sections(self, sizes: Sizes) -> tuple[Section, ...]:
+        """The tables, once nothing of them is missing."""
+        return tuple(TABLES[name].render(self.results(num_items)) for name, num_items in sizes.items())
+
+
+def choose(results: Results, candidates: Sequence[Condition]) -> Condition:
+    """The candidate with the most right answers; ties by fewer forwards, then in order.
+
+    Raises:
+        TaskError: there is none.
+    """
+    if not candidates:
+        raise TaskError("there is nothing to choose among: name conditions with a score, tcc for example")
+
+    def rank(condition: Condition) -> tuple[int, int]:
+        runs = results.runs(condition)
+        return -sum(run.is_right for run in runs), sum(run.num_forwards for run in runs)
+
+    return min(candidates, key=rank)

@@ -1,0 +1,174 @@
+"""The main table of a task: members, post-generation ensemble and TIE in right answers, rounds, leaders, forwards."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
+from typing import Final
+
+from tie_core.evaluation import paper
+from tie_core.evaluation.conditions import POST, Condition
+from tie_core.evaluation.records import Record
+from tie_core.evaluation.results import STAGES, Results, Study, change_rate, changes_of, wins_by_stage
+from tie_core.evaluation.sections import Cell, Figure, Grid, P, Points, Right, Section, Share, Words, compared
+from tie_core.evaluation.tables import in_percent, p_value, points_with_interval
+
+SIGNIFICANT: Final = 0.01
+NOTE: Final = """\
+A row is compared, item by item, with the member that has more right answers than the others on these very items
+({best}) and with the post-generation ensemble. "Beyond choosing" counts the items that a row solves though every member
+fails them alone: no choice among finished answers can. Members and the best possible choice are read off the
+post-generation run. Forwards and seconds are means over requests: forwards of all members together, seconds from the
+first step to the answer with other requests in between. The model change rate is the share of rounds, the first of each
+request left out, that another member led than the round before."""
+
+
+def conditions(study: Study) -> tuple[Condition, ...]:
+    """The post-generation ensemble always, since members are read off it."""
+    return tuple({condition.key: condition for condition in (POST, *study.conditions)}.values())
+
+
+def render(results: Results) -> Section:
+    asked = conditions(results.study)
+    relayed = [condition for condition in asked if condition.options.get("interval") != POST.options["interval"]]
+    grids = [_answers(results, asked), _rounds(results, relayed), _stages(results, relayed), _changes(results)]
+    grids += [_groups(results, asked)] if len({item.group for item in results.items}) > 1 else []
+    published = paper.ACCURACY.get(results.study.task.name)
+    grids += [_published(published)] if published else []
+    note = NOTE.format(best=results.best_member())
+    return Section("main", "Right answers", note, tuple(grids), tuple(_sentences(results, asked)))
+
+
+def label_of(study: Study, condition: Condition) -> str:
+    is_chosen = study.chosen is not None and condition.key == study.chosen.key
+    return condition.label + " (chosen on validation items)" * is_chosen
+
+
+def _answers(results: Results, asked: Sequence[Condition]) -> Grid:
+    post, best = results.runs(POST), results.best_member()
+    header = ("", "right, %", f"over {best}", "p", "over post-generation", "p", "beyond choosing", "forwards")
+    rows = [_answer_row(results, f"{name} alone", right, _spent(post, [name])) for name, right in _alone(results)]
+    for condition in asked:
+        runs = results.runs(condition)
+        seconds = fmean(run.seconds for run in runs)
+        rows.append(
+            _answer_row(results, label_of(results.study, condition), results.right(condition), _spent(runs), seconds)
+        )
+    solvable = [not failed for failed in results.failed_by_all()]
+    rows.append(_answer_row(results, "best possible choice among finished answers", solvable, _spent(post)))
+    return Grid((*header, "of these to score", "seconds"), tuple(rows))
+
+
+def _alone(results: Results) -> Iterator[tuple[str, tuple[bool, ...]]]:
+    for name in results.study.members:
+        yield name, results.right_alone(name)
+
+
+def _answer_row(
+    results: Results, label: str, right: Right, spent: tuple[float, float], seconds: float | None = None
+) -> tuple[Cell, ...]:
+    over_best = compared(right, results.right_alone(results.best_member()))
+    over_post = compared(right, results.right(POST))
+    solved = sum(one and failed for one, failed in zip(right, results.failed_by_all(), strict=True))
+    decode, score = spent
+    cells: tuple[Cell, ...] = (Words(label), Share.of_right(right), Points(over_best), P(over_best))
+    cells += (Points(over_post), P(over_post), Figure(solved, 0))
+    return (*cells, Figure(decode + score), Figure(score), Figure(seconds, 2))
+
+
+def _spent(runs: Sequence[Record], members: Iterable[str] | None = None) -> tuple[float, float]:
+    """Forwards a request, to decode and to score, of these members (None: of all)."""
+
+    def mean(spent: Iterable[dict[str, int]]) -> float:
+        names = None if members is None else set(members)
+        return fmean(sum(count for name, count in each.items() if names is None or name in names) for each in spent)
+
+    return mean(dict(run.decode_forwards) for run in runs), mean(dict(run.score_forwards) for run in runs)
+
+
+def _rounds(results: Results, relayed: Sequence[Condition]) -> Grid:
+    members = results.study.members
+    header = ("", "rounds", "model change rate, %", *(f"led by {name}, %" for name in members))
+    rows: list[tuple[Cell, ...]] = []
+    for condition in relayed:
+        runs = results.runs(condition)
+        switched, later = change_rate(runs)
+        num = sum(len(run.rounds) for run in runs)
+        cells: tuple[Cell, ...] = (Words(label_of(results.study, condition)), Figure(num / len(runs), 2))
+        cells += (Figure(100 * switched / later if later else None),)
+        rows.append((*cells, *(_percent(sum(run.wins.get(name, 0) for run in runs), num) for name in members)))
+    return Grid(header, tuple(rows))
+
+
+def _stages(results: Results, relayed: Sequence[Condition]) -> Grid:
+    rows: list[tuple[Cell, ...]] = [
+        (
+            Words(f"{label_of(results.study, condition)}: led by {name}"),
+            *(_percent(led, num) for led, num in wins_by_stage(results.runs(condition), name)),
+        )
+        for condition in relayed
+        for name in results.study.members
+    ]
+    return Grid(("", *(f"{stage} of the run, %" for stage in STAGES)), tuple(rows))
+
+
+def _percent(num: int, of: int) -> Figure:
+    return Figure(100 * num / of if of else None)
+
+
+def _changes(results: Results) -> Grid:
+    rows: list[tuple[Cell, ...]] = []
+    for name in results.study.members:
+        for is_right in (True, False):
+            counts = changes_of(results.runs(POST), name, is_right=is_right)
+            label = f"token changes of {name} alone, {'right' if is_right else 'wrong'}"
+            rows.append((Words(label), Figure(counts.num, 0), Figure(counts.median, 3), Figure(counts.mean, 3)))
+    return Grid(("", "runs", "median", "mean"), tuple(rows))
+
+
+def _groups(results: Results, asked: Sequence[Condition]) -> Grid:
+    ways = [(f"{name} alone", right) for name, right in _alone(results)]
+    ways += [(label_of(results.study, condition), results.right(condition)) for condition in asked]
+    rows: list[tuple[Cell, ...]] = []
+    for group in dict.fromkeys(item.group for item in results.items):
+        inside = [item.group == group for item in results.items]
+        shares = (Figure(_share_inside(right, inside)) for _, right in ways)
+        rows.append((Words(group), Figure(sum(inside), 0), *shares))
+    return Grid(("group", "items", *(f"{label}, %" for label, _ in ways)), tuple(rows))
+
+
+def _share_inside(right: Right, inside: Sequence[bool]) -> float:
+    return 100 * fmean(one for one, is_in in zip(right, inside, strict=True) if is_in)
+
+
+def _published(figures: paper.Figures) -> Grid:
+    rows = tuple(
+        (Words(who if who in paper.OTHERS else f"TIE, {who}"), Figure(value, 2)) for who, value in figures.items()
+    )
+    return Grid(("the paper", "right, %"), rows)
+
+
+def _sentences(results: Results, asked: Sequence[Condition]) -> Iterator[str]:
+    failed = sum(results.failed_by_all())
+    yield f"Every member fails {failed} of {len(results.items)} items alone; choosing among answers solves none."
+    if results.study.chosen is not None:
+        yield _verdict(results, results.study.chosen)
+    for condition in asked:
+        runs = results.runs(condition)
+        if missing := sum(bool(run.error) for run in runs):
+            yield f"{condition.label}: {missing} items have no answer and count as wrong."
+        if degraded := sum(run.is_degraded for run in runs):
+            yield f"{condition.label}: in {degraded} runs a member was lost to a round."
+        if approximated := sum(bool(run.approximations) for run in runs):
+            yield f"{condition.label}: {in_percent(approximated / len(runs))} of the runs are approximate."
+
+
+def _verdict(results: Results, chosen: Condition) -> str:
+    right = results.right(chosen)
+    best = results.best_member()
+    over = {f"the best member ({best})": results.right_alone(best), "the post-generation ensemble": results.right(POST)}
+    told = []
+    for name, other in over.items():
+        found = compared(right, other)
+        is_above = found is not None and found.difference > 0 and found.p_value < SIGNIFICANT
+        words = "above" if is_above else f"**not** above (p < {SIGNIFICANT})"
+        told.append(f"{words} {name}: {points_with_interval(found)} points, p {p_value(found)}")
+    return f"{chosen.label}, chosen on validation items, is " + ", and ".join(told) + "."

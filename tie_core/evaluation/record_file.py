@@ -1,0 +1,85 @@
+"""Records on disk, a line of JSON each, written as they come, so that a run that was broken off can be resumed.
+
+The first line says what they are of; a file of something else is refused.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tie_core.errors import TaskError
+from tie_core.evaluation.records import Record
+
+Key = tuple[str, str]
+"""Condition and item."""
+
+
+class RecordFile:
+    """`circumstances` are what all records must share: task, items, options, versions, weights. `told` is noted too."""
+
+    def __init__(self, path: Path, circumstances: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+        self.path = path
+        self.circumstances: dict[str, Any] = json.loads(json.dumps(circumstances))  # as it is read back
+        self._told = dict(told)
+
+    def load(self) -> dict[Key, Record]:
+        """What is there already; a last line that was broken off is removed, and an empty file begun.
+
+        Raises:
+            TaskError: the file holds records of something else, or lines that are no records.
+        """
+        lines = _whole_lines(self.path)
+        if not lines:
+            self._begin()
+            return {}
+        self._check_header(lines[0])
+        records = (self._record(line, number) for number, line in enumerate(lines[1:], start=2))
+        return {(record.condition, record.item): record for record in records}
+
+    def add(self, record: Record) -> None:
+        self._append(record.data())
+
+    def _begin(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._append({"of": self.circumstances, "told": self._told})
+
+    def _append(self, data: Mapping[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(data, ensure_ascii=False) + "\n")
+
+    def _check_header(self, line: str) -> None:
+        try:
+            found = json.loads(line)["of"]
+        except (ValueError, TypeError, KeyError):
+            raise TaskError(f"{self.path} does not begin with what its records are of: name another folder") from None
+        if found != self.circumstances:
+            what = "; ".join(differences(found, self.circumstances))
+            raise TaskError(f"{self.path} holds records of something else ({what}): name another folder by --out")
+
+    def _record(self, line: str, number: int) -> Record:
+        try:
+            return Record.of(json.loads(line))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise TaskError(f"{self.path}, line {number} is no record: remove the line, and it is run again") from None
+
+
+def differences(there: object, now: object, name: str = "") -> Iterator[str]:
+    """Where two values of JSON differ, each place once."""
+    if isinstance(there, dict) and isinstance(now, dict):
+        for key in sorted(there.keys() | now.keys()):
+            yield from differences(there.get(key), now.get(key), f"{name}.{key}" if name else str(key))
+    elif there != now:
+        yield f"{name}: there {json.dumps(there)}, now {json.dumps(now)}"
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file, each with its end; what follows the last end is cut off the file."""
+    if not path.exists():
+        return []
+    raw = path.read_bytes()
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if len(whole) < len(raw):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return whole.decode("utf-8", errors="replace").split("\n")[:-1]

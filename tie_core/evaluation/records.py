@@ -1,0 +1,90 @@
+"""What one item under one condition came to: everything that the tables need, as one line of JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tie_core.evaluation.task import Item, Task
+from tie_core.events import Completed, RoundEnded
+
+
+@dataclass(frozen=True, slots=True)
+class LedRound:
+    """A round that ended in a relay: who led it, and the members' scores (None: no evidence)."""
+
+    leader: str
+    scores: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One answer, by member name where members differ.
+
+    `members_right` judges each member's own candidate; `tcc` is that of its whole run (None: no evidence). `seconds`
+    run from the first step to the answer, other requests in between included. `error` says why there is no answer: the
+    item then counts as wrong.
+    """
+
+    condition: str
+    item: str
+    is_right: bool
+    answer: str = ""
+    final_model: str = ""
+    members_right: Mapping[str, bool] = field(default_factory=dict)
+    tcc: Mapping[str, float | None] = field(default_factory=dict)
+    rounds: tuple[LedRound, ...] = ()
+    switches: int = 0
+    wins: Mapping[str, int] = field(default_factory=dict)
+    decode_forwards: Mapping[str, int] = field(default_factory=dict)
+    score_forwards: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    is_degraded: bool = False
+    approximations: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        return tuple(ended.leader for ended in self.rounds)
+
+    @property
+    def num_forwards(self) -> int:
+        return sum(self.decode_forwards.values()) + sum(self.score_forwards.values())
+
+    def data(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "Record":
+        """The record of a line; TypeError or KeyError for another line."""
+        rounds = tuple(LedRound(**told) for told in data["rounds"])
+        return cls(**{**data, "rounds": rounds, "approximations": tuple(data["approximations"])})
+
+
+def record_of(condition: str, task: Task, item: Item, rounds: Sequence[RoundEnded], completed: Completed) -> Record:
+    """Grades the answer and the candidates, each text once: grading may run code."""
+    info, timings = completed.tie, completed.timings
+    texts = {completed.answer, *info.candidates.values()}
+    is_right = {text: task.grade(item, text) for text in sorted(texts)}
+    return Record(
+        condition=condition,
+        item=item.id,
+        is_right=is_right[completed.answer],
+        answer=completed.answer,
+        final_model=info.final_model,
+        members_right={name: is_right[text] for name, text in info.candidates.items()},
+        tcc=info.scores,
+        rounds=tuple(
+            LedRound(ended.leader, {name: score.value for name, score in ended.scores.items()}) for ended in rounds
+        ),
+        switches=info.switches,
+        wins=info.wins,
+        decode_forwards={name: nfe.decode for name, nfe in info.nfe.items()},
+        score_forwards={name: nfe.score for name, nfe in info.nfe.items()},
+        seconds=(timings.total_ms - timings.queue_ms) / 1000,
+        is_degraded=info.degraded,
+        approximations=info.approximations,
+    )
+
+
+def failed_record(condition: str, item: Item, why: str) -> Record:
+    return Record(condition, item.id, is_right=False, error=why)

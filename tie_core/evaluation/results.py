@@ -1,0 +1,108 @@
+"""What was measured of one task, as tables ask for it: runs by condition, members read off the post-generation run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any, Final
+
+from tie_core.evaluation.conditions import POST, Condition
+from tie_core.evaluation.record_file import Key
+from tie_core.evaluation.records import Record
+from tie_core.evaluation.task import Item, Task
+
+STAGES: Final = ("first third", "second third", "last third")
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A task on an ensemble. `base` are the options of a request that asks for the task's and no more; `conditions` are
+    the main table's, of which `chosen` was chosen on other items."""
+
+    task: Task
+    members: tuple[str, ...]
+    base: Mapping[str, Any]
+    conditions: tuple[Condition, ...]
+    chosen: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The records of a table's items, in the items' order."""
+
+    study: Study
+    items: tuple[Item, ...]
+    records: Mapping[Key, Record]
+
+    def runs(self, condition: Condition) -> tuple[Record, ...]:
+        return tuple(self.records[condition.key, item.id] for item in self.items)
+
+    def right(self, condition: Condition) -> tuple[bool, ...]:
+        return tuple(run.is_right for run in self.runs(condition))
+
+    def right_alone(self, member: str, condition: Condition = POST) -> tuple[bool, ...]:
+        """Which items a member answers right by itself, read off the run without relays.
+
+        It is exact: no round ends before a member has completed, so nobody sees another's canvas, and each decodes step
+        by step as it would alone (`tests/properties/test_identities.py`), on the ensemble's R and A. A member that was
+        lost counts as wrong, as it would alone.
+        """
+        return tuple(run.members_right.get(member, False) for run in self.runs(condition))
+
+    def best_member(self, condition: Condition = POST) -> str:
+        """The one with more right answers on these very items, so it is favoured in comparisons with it."""
+        return max(self.study.members, key=lambda name: sum(self.right_alone(name, condition)))
+
+    def failed_by_all(self) -> tuple[bool, ...]:
+        return tuple(not any(run.members_right.values()) for run in self.runs(POST))
+
+
+def change_rate(runs: Iterable[Record]) -> tuple[int, int]:
+    """The rounds that another member led than the one before, of all rounds but each run's first."""
+    runs = tuple(runs)
+    return sum(run.switches for run in runs), sum(max(0, len(run.rounds) - 1) for run in runs)
+
+
+def stage_of(number: int, num_rounds: int, num_stages: int = len(STAGES)) -> int:
+    """The third of its run that a round is in, both counted from 0."""
+    return number * num_stages // num_rounds
+
+
+def wins_by_stage(runs: Iterable[Record], member: str) -> tuple[tuple[int, int], ...]:
+    """For each third of the runs: rounds that a member led, of all."""
+    led, rounds = [0] * len(STAGES), [0] * len(STAGES)
+    for run in runs:
+        for number, leader in enumerate(run.leaders):
+            stage = stage_of(number, len(run.rounds))
+            rounds[stage] += 1
+            led[stage] += leader == member
+    return tuple(zip(led, rounds, strict=True))
+
+
+def switches_by_stage(runs: Iterable[Record], num_stages: int = len(STAGES)) -> tuple[tuple[int, int], ...]:
+    """For each stage of the runs: rounds with another leader than the one before, of all but each run's first."""
+    switched, rounds = [0] * num_stages, [0] * num_stages
+    for run in runs:
+        for number in range(1, len(run.rounds)):
+            stage = stage_of(number, len(run.rounds), num_stages)
+            rounds[stage] += 1
+            switched[stage] += run.leaders[number] != run.leaders[number - 1]
+    return tuple(zip(switched, rounds, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Whole-run token change counts: of how many runs, and their median and mean (None: of no run)."""
+
+    num: int
+    median: float | None
+    mean: float | None
+
+    @classmethod
+    def of(cls, counts: Sequence[float]) -> "Changes":
+        return cls(len(counts), median(counts), fmean(counts)) if counts else cls(0, None, None)
+
+
+def changes_of(runs: Iterable[Record], member: str, *, is_right: bool) -> Changes:
+    """Of a member's runs whose own answer was right, or wrong; runs without evidence are left out."""
+    counts = (run.tcc.get(member) for run in runs if run.members_right.get(member) == is_right)
+    return Changes.of([count for count in counts if count is not None])

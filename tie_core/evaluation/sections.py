@@ -1,0 +1,156 @@
+"""A section of a report: text and grids of figures, as Markdown for people and as JSON for programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tie_core.evaluation.intervals import Paired, paired, wilson
+from tie_core.evaluation.tables import NOTHING, figure, p_value, percent_with_interval, points_with_interval, table
+
+Right = Sequence[bool]  # item by item
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many, in percent with Wilson's interval."""
+
+    num: int
+    of: int
+
+    @classmethod
+    def of_right(cls, right: Right) -> "Share":
+        return cls(sum(right), len(right))
+
+    @property
+    def value(self) -> float:
+        return self.num / self.of
+
+    def text(self) -> str:
+        return percent_with_interval(self.value, wilson(self.num, self.of)) if self.of else NOTHING
+
+    def data(self) -> Any:
+        return asdict(self) | ({"share": self.value, "interval": asdict(wilson(self.num, self.of))} if self.of else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A paired difference in points; None where nothing is compared."""
+
+    paired: Paired | None
+
+    def text(self) -> str:
+        return points_with_interval(self.paired)
+
+    def data(self) -> Any:
+        return self.paired and asdict(self.paired)
+
+
+@dataclass(frozen=True, slots=True)
+class P:
+    """McNemar's p of a paired difference."""
+
+    paired: Paired | None
+
+    def text(self) -> str:
+        return p_value(self.paired)
+
+    def data(self) -> Any:
+        return self.paired and self.paired.p_value
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with so many digits; None: there is none."""
+
+    value: float | None
+    digits: int = 1
+    is_signed: bool = False
+
+    def text(self) -> str:
+        return (
+            f"{self.value:+.{self.digits}f}"
+            if self.is_signed and self.value is not None
+            else figure(self.value, self.digits)
+        )
+
+    def data(self) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    said: str
+
+    def text(self) -> str:
+        return self.said.replace("|", r"\|")  # a cell of Markdown
+
+    def data(self) -> Any:
+        return self.said
+
+
+Cell = Share | Points | P | Figure | Words
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table. The first cell of a row names it."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def markdown(self) -> str:
+        return table(self.header, ([cell.text() for cell in row] for row in self.rows))
+
+    def data(self) -> Any:
+        return {"columns": list(self.header), "rows": [[cell.data() for cell in row] for row in self.rows]}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One named table of a report: what it shows, its grids, and sentences computed from them."""
+
+    name: str
+    title: str
+    note: str
+    grids: tuple[Grid, ...]
+    sentences: tuple[str, ...] = ()
+
+    def markdown(self, num_items: int) -> str:
+        parts = [
+            f"### {self.title}\n",
+            f"{num_items:,} items. {self.note}\n",
+            *(grid.markdown() for grid in self.grids),
+        ]
+        parts += ["".join(f"- {sentence}\n" for sentence in self.sentences)] if self.sentences else []
+        return "\n".join(parts)
+
+    def data(self) -> Any:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "note": self.note,
+            "tables": [grid.data() for grid in self.grids],
+            "sentences": list(self.sentences),
+        }
+
+
+def compared(first: Right, second: Right) -> Paired | None:
+    """None with answers that are right on the very same items, or with fewer than two items."""
+    return None if list(first) == list(second) or len(first) < 2 else paired(first, second)
+
+
+EFFECT_HEADER = ("effect", "here, points", "p", "paper, points", "sign")
+
+
+def effect(what: str, first: Right, second: Right, paper: float | None) -> tuple[Cell, ...]:
+    """A row of `EFFECT_HEADER`: what `first` gains over `second`, what the paper has, and whether the signs agree."""
+    here = compared(first, second)
+    return (Words(what), Points(here), P(here), Figure(paper, 2, is_signed=True), Words(sign(here, paper)))
+
+
+def sign(here: Paired | None, paper: float | None) -> str:
+    if paper is None:
+        return NOTHING
+    if here is None or here.interval.low <= 0 <= here.interval.high:
+        return "not told apart from 0"
+    return "the same" if (here.difference > 0) == (paper > 0) else "the opposite"

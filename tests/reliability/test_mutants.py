@@ -36,6 +36,7 @@ def test_every_seeded_bug_can_still_be_planted(mutant: Mutant) -> None:
 
     compile(planted(mutant, text), mutant.file, "exec")
 
+    assert isinstance(mutant.tests, tuple)
     assert mutant.tests
     for test in mutant.tests:
         path, *names = test.split("::")

@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "service/encoding.py",
         "            depth -= 1\n",
         "",
-        ("tests/service/test_errors.py::test_complexity_is_told_by_brackets_outside_of_text"),
+        ("tests/service/test_errors.py::test_complexity_is_told_by_brackets_outside_of_text",),
     ),
     Mutant(
         "what a tenant was given is forgotten as soon as it has nothing waiting",

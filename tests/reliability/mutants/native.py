@@ -31,8 +31,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a replay begins with what was seen",
         "service/event_log.py",
-        "bisect_right(self._entries, after, key=_seq)",
-        "bisect_right(self._entries, after - 1, key=_seq)",
+        "return Reader(self, after, detail",
+        "return Reader(self, max(0, after - 1), detail",
         (REQUESTS + "test_a_replay_from_any_point_is_the_rest_of_the_stream",),
     ),
     Mutant(

@@ -26,7 +26,7 @@ from service.settings import (
 )
 
 CONFIG_VARIABLE = "TIE_CONFIG"
-CLIENT_KEY_VARIABLE = "TIE_API_KEY"  # of `tie run --server` and `tie bench --server`, no setting
+CLIENT_KEY_VARIABLE = "TIE_API_KEY"  # what `tie run`, `tie bench` and `tie eval` send to a --server; no setting
 
 
 def load_settings(config: Path | None = None, **server: Any) -> Settings:

@@ -3,11 +3,12 @@
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
@@ -16,9 +17,10 @@ from service.bench.command import ApiKey
 from service.configuration import load_settings
 
 if TYPE_CHECKING:
-    from tie_core.evaluation.evaluation import Wishes
     from tie_core.evaluation.sides import Side
     from tie_core.evaluation.splits import Split
+
+INTERRUPTED: Final = 130  # the exit code of a program that was ended by Ctrl-C
 
 
 def evaluate(
@@ -72,9 +74,17 @@ def evaluate(
         runs_code=run_code,
     )
     wishes.check()
-    with _side(config, ensemble, server, api_key, at_once) as side:
-        report = Evaluation(side, wishes, data, out, _told(wishes), track).run()
-        text = report.write(page or out / "report.md")
+    words = {"--conditions": conditions, "--items": items, "--seed": seed or None, "--choose": choose}
+    words |= {"--split": None if split == "all" else split}
+    command = [*tasks, *_said("--option", option), *_said("--table", table)]
+    command += [word for name, value in words.items() if value for word in (name, str(value))]
+    try:
+        with _side(config, ensemble, server, api_key, at_once) as side:
+            report = Evaluation(side, wishes, data, out, _told(command), track).run()
+            text = report.write(page or out / "report.md")
+    except KeyboardInterrupt:
+        typer.echo(f"broken off: what was answered is in {out}, and the same command goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     told = json.dumps(report.data(), ensure_ascii=False)
     (out / "report.json").write_text(told + "\n", encoding="utf-8")
     typer.echo(told if as_json else text)
@@ -106,13 +116,14 @@ def _side(
         yield EngineSide(loaded.engine, loaded.ensembles[chosen.name], checkpoints, places)
 
 
-def _told(wishes: "Wishes") -> dict[str, Any]:
-    """By what, when and where; without paths, names of servers and keys."""
-    words = [task.name for task in wishes.tasks]
-    words += [f"--table {name}:{number}" if number else f"--table {name}" for name, number in wishes.tables.items()]
-    words += [f"--choose {wishes.num_to_choose}"] if wishes.num_to_choose else []
+def _said(name: str, values: list[str] | None) -> list[str]:
+    return [word for value in values or [] for word in (name, value)]
+
+
+def _told(words: list[str]) -> dict[str, Any]:
+    """By what, when and where it is measured; without paths, servers and keys."""
     return {
-        "command": " ".join(["tie eval", *words]),
+        "command": shlex.join(["tie", "eval", *words]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }

@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any
 
 from tie_core.errors import TieError
-from tie_core.evaluation.conditions import POST, Condition, standard
+from tie_core.evaluation.conditions import POST, SCORES, Condition, standard
 from tie_core.evaluation.records import LedRound, Record
 from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.sides import Listener, Question
@@ -16,6 +16,7 @@ from tie_core.events import Completed, Failed, NfeInfo, RoundEnded, ScoreInfo, T
 
 MEMBERS = ("ann", "bob", "cat")
 BASE: Mapping[str, Any] = {"interval": 16, "block_size": 16, "score": "tcc", "selection": "lowest_tcc"}
+INTERVALS = dict.fromkeys(SCORES, 16)
 
 
 def items(num: int, groups: Sequence[str] = ("",)) -> tuple[Item, ...]:
@@ -77,7 +78,7 @@ def ran(condition: Condition, right: str, **changes: Any) -> list[Record]:
 
 
 def study(conditions: Sequence[Condition] = standard(), chosen: Condition | None = None, **changes: Any) -> Study:
-    return Study(task(**changes), MEMBERS, BASE, tuple(conditions), chosen)
+    return Study(task(**changes), MEMBERS, BASE, INTERVALS, tuple(conditions), chosen)
 
 
 def results(records: Sequence[Record], asked: Study | None = None, groups: Sequence[str] = ("",)) -> Results:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.evaluation.answers import BASE, MEMBERS, post, ran, record, results, study
+from tests.evaluation.answers import BASE, INTERVALS, MEMBERS, post, ran, record, results, study
 from tie_core.evaluation import ablations, paper, trajectories
 from tie_core.evaluation.conditions import POST, SCORES, tie_by
 from tie_core.evaluation.named import TABLES
@@ -13,8 +13,8 @@ ASKED = study()
 TCC = tie_by("tcc")
 
 
-def with_base(**options) -> Study:
-    return Study(ASKED.task, MEMBERS, {**BASE, **options}, ASKED.conditions)
+def with_base(intervals=INTERVALS, **options) -> Study:
+    return Study(ASKED.task, MEMBERS, {**BASE, **options}, intervals, ASKED.conditions)
 
 
 def made(name, runs, asked=ASKED):
@@ -55,13 +55,13 @@ def test_every_table_is_made_of_the_records_of_its_conditions_alone(name):
 
 
 def test_intervals_are_half_and_twice_the_ensembles_own_and_share_the_default_run():
-    half, own, twice = ablations.interval_conditions(with_base(interval=8, block_size=8))
+    half, own, twice = ablations.interval_conditions(with_base({"tcc": 8}, block_size=8))
 
     assert own.key == TCC.key
     assert (half.options["interval"], twice.options["interval"]) == (4, 16)
     assert half.options["relay_boundary"] == "step"  # inside a block
     assert "relay_boundary" not in twice.options
-    above_a_block, *_ = ablations.interval_conditions(with_base(interval=32, block_size=16))
+    above_a_block, *_ = ablations.interval_conditions(with_base({"tcc": 32}, block_size=16))
     assert "relay_boundary" not in above_a_block.options
 
 
@@ -80,9 +80,11 @@ def test_the_interval_has_the_papers_figures_and_signs():
 
 
 def test_two_tokens_a_step_go_with_half_the_interval():
-    by_label = {each.label: each.options for each in ablations.acceleration_conditions(with_base(interval=8))}
+    asked = with_base({"tcc": 32, "top1": 16})
+    by_label = {each.label: each.options for each in ablations.acceleration_conditions(asked)}
 
-    assert by_label["TIE, tcc, top 2"]["interval"] == 4
+    assert by_label["TIE, tcc, top 2"]["interval"] == 16
+    assert by_label["TIE, top1, top 2"]["interval"] == 8
     assert "interval" not in by_label["TIE, tcc, threshold 0.9"]  # what the ensemble has under that policy
     assert by_label["post-generation ensemble, threshold 0.9"]["interval"] == POST.options["interval"]
 

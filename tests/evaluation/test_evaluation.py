@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.answers import ScriptedSide, items, task
 from tie_core.errors import EngineClosedError, TaskError
-from tie_core.evaluation.conditions import CHOSEN, POST, RANDOM, parse_conditions, standard, tie_by
+from tie_core.evaluation.conditions import CHOSEN, POST, RANDOM, SCORES, parse_conditions, standard, tie_by
 from tie_core.evaluation.evaluation import Evaluation, Wishes, parse_tables
 from tie_core.evaluation.named import TABLES
 
@@ -97,7 +97,7 @@ def test_the_condition_is_chosen_on_validation_items_before_any_other_is_asked(t
     ).run()
 
     (chapter,) = report.chapters
-    scores = [tie_by(score) for score in ("tcc", "top1", "entropy", "margin")]
+    scores = [tie_by(score) for score in SCORES]
     validation, test = side.asked[: 2 * len(scores)], side.asked[2 * len(scores) :]
     assert {condition for condition, _ in validation} == {condition.key for condition in scores}
     assert {prompt for _, prompt in validation} < {"say 6", "say 7", "say 8"}
@@ -133,13 +133,15 @@ def test_what_no_server_can_be_asked_is_refused_before_any_request(tmp_path):
 
 def test_every_condition_is_resolved_before_any_request(tmp_path):
     side = ScriptedSide()
-    side.ask = lambda question, listen: pytest.fail("asked too early") if len(side.resolved) <= 5 else None
+    side.ask = lambda question, listen: (
+        pytest.fail("asked too early") if len(side.resolved) < 2 + 2 * len(SCORES) else None
+    )
     started = evaluation(tmp_path, side, track=lambda name, work, records: [])
 
     with pytest.raises(KeyError):  # nothing is answered
         started.run()
 
-    assert [options.get("score") for options in side.resolved] == [None, None, "tcc", "top1", "entropy", "margin"]
+    assert [options.get("score") for options in side.resolved] == [None, *SCORES, None, *SCORES]
 
 
 @pytest.mark.parametrize(

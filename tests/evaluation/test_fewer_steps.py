@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.evaluation.answers import record, results, study
+from tests.evaluation.answers import INTERVALS, record, results, study
 from tie_core.evaluation.fewer_steps import EXACT, conditions, prices, render, ways
 from tie_core.options import resolve_options
 from tie_core.unmasking import POLICIES
@@ -52,7 +52,7 @@ def test_every_policy_and_every_approximation_has_a_price():
 
 def test_k_tokens_a_step_go_with_a_kth_of_the_interval():
     told = ways(ASKED)
-    assert told["`top_k`, k = 4"].options["interval"] == ASKED.base["interval"] // 4
+    assert told["`top_k`, k = 4"].options["interval"] == INTERVALS["tcc"] // 4
     assert told["exact"] == EXACT
 
 

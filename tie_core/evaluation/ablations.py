@@ -29,14 +29,15 @@ def answer_row(label: str, runs: Iterable[Record], published: float | None) -> t
 
 def _with_n(study: Study, n: int) -> Condition:
     """tcc at this interval. Below a block a round has to end inside one, or it would run on to the block's end."""
-    options = {} if n == study.base["interval"] else {"interval": n}
-    inside = {"relay_boundary": "step"} if n < min(study.base["block_size"], study.base["interval"]) else {}
+    own = study.intervals["tcc"]
+    options = {} if n == own else {"interval": n}
+    inside = {"relay_boundary": "step"} if n < min(study.base["block_size"], own) else {}
     return tie_by("tcc", f"n = {n}", **options, **inside)
 
 
 def _intervals(study: Study) -> dict[int, Condition]:
     """By the paper's n: half, once and twice the ensemble's own."""
-    n = int(study.base["interval"])
+    n = study.intervals["tcc"]
     return {8: _with_n(study, max(1, n // 2)), 16: _with_n(study, n), 32: _with_n(study, 2 * n)}
 
 
@@ -65,9 +66,9 @@ def _accelerated(study: Study, what: str) -> tuple[Condition, tuple[Condition, .
     """The post-generation ensemble under a policy, and TIE with each score. With k = 2 a round is half as many steps,
     so that it hands over as much; under the threshold n is what the ensemble is configured with."""
     options = dict(ACCELERATED[what][0])
-    halved = {"interval": max(1, study.base["interval"] // 2)} if what == "top 2" else {}
     post = Condition(f"post-generation ensemble, {what}", {**options, **POST.options})
-    return post, tuple(tie_by(score, what, **options, **halved) for score in RELAYED)
+    halves = {score: {"interval": max(1, study.intervals[score] // 2)} if what == "top 2" else {} for score in RELAYED}
+    return post, tuple(tie_by(score, what, **options, **halves[score]) for score in RELAYED)
 
 
 def acceleration_conditions(study: Study) -> tuple[Condition, ...]:

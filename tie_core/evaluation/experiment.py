@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tie_core.errors import TaskError
-from tie_core.evaluation.conditions import Condition
+from tie_core.evaluation.conditions import SCORES, Condition
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.record_file import Key, RecordFile
 from tie_core.evaluation.records import Record
@@ -42,7 +42,10 @@ class Experiment:
     ) -> None:
         self.items, self._side = tuple(items), side
         base = side.resolve(task.options)
-        self.study = Study(task, tuple(side.members), base, tuple(conditions), chosen)
+        intervals: dict[str, int] = {
+            score: side.resolve({**task.options, "score": score})["interval"] for score in SCORES
+        }
+        self.study = Study(task, tuple(side.members), base, intervals, tuple(conditions), chosen)
         circumstances = {
             "task": task.name,
             "items": {**drawn, "digest": items_digest(items), "of": len(items)},

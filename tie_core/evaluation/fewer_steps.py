@@ -68,7 +68,7 @@ class Price:
 
 def ways(study: Study) -> Mapping[str, Condition]:
     """By their labels, the exact one first."""
-    n = int(study.base["interval"])
+    n = study.intervals["tcc"]
     several = {
         label: {"policy": "top_k", **options, "interval": max(1, n // options["k"])}
         for label, options in SEVERAL.items()

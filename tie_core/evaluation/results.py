@@ -15,12 +15,13 @@ STAGES: Final = ("first third", "second third", "last third")
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A task on an ensemble. `base` are the options of a request that asks for the task's and no more; `conditions` are
-    the main table's, of which `chosen` was chosen on other items."""
+    """A task on an ensemble. `base` are the options of a request that asks for the task's alone, `intervals` the n
+    of one that names a score; `conditions` are the main table's, `chosen` one of them, on other items."""
 
     task: Task
     members: tuple[str, ...]
     base: Mapping[str, Any]
+    intervals: Mapping[str, int]
     conditions: tuple[Condition, ...]
     chosen: Condition | None = None
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from service import loading
 from service.cli import app, main
-from service.evaluation import server_side
+from service.evaluation import progress, server_side
 from service.keys import add_key
 from service.settings import AuthSettings, LimitSettings
 from tests.service.fakes import NAMES, FakeLoader, fake_settings
@@ -45,7 +46,7 @@ def test_a_report_is_written_and_printed(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.rstrip("\n") == (tmp_path / "report.md").read_text().rstrip("\n")
     assert "| TIE, top1 |" in result.stdout
-    assert "Made by `tie eval zoo --table main`" in result.stdout
+    assert "Made by `tie eval zoo --conditions post,tcc,top1 --items 4`" in result.stdout
     assert len(records(tmp_path / "zoo.all.jsonl")) == 3 * 4
     assert "zoo: 12 of 12, 0 min left" in result.stderr
 
@@ -72,6 +73,20 @@ def test_the_same_command_goes_on_behind_a_line_that_was_broken_off(tmp_path: Pa
     assert 0 < int(num_missing) < 12
     assert records(file) == whole
     assert "everything is answered already" in evaluated(tmp_path).stderr
+
+
+def test_a_run_that_is_broken_off_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_off(name: str, work: Any, records: Iterator[Any]) -> Iterator[Any]:
+        yield next(records)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(progress, "track", broken_off)
+        result = evaluated(tmp_path)
+
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.stderr
+    assert "zoo: 11 of 11, " in evaluated(tmp_path).stderr
 
 
 def test_records_under_other_options_are_refused_in_one_line(

@@ -7,6 +7,7 @@ from tie_core.evaluation import ablations, paper, trajectories
 from tie_core.evaluation.conditions import POST, SCORES, tie_by
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.results import Results, Study
+from tie_core.evaluation.tasks import TASKS
 from tie_core.options import resolve_options
 
 ASKED = study()
@@ -52,6 +53,14 @@ def test_every_table_is_made_of_the_records_of_its_conditions_alone(name):
         assert {len(row) for row in grid.rows} == {len(grid.header)}
     assert section.markdown(3)
     assert section.data()["tables"]
+
+
+def test_the_papers_figures_are_of_tasks_that_there_are():
+    assert set(paper.ACCURACY) <= set(TASKS)
+    assert set(paper.CHANGE_RATE) <= set(TASKS)
+    assert paper.gain("gsm8k", "tcc", paper.POST) == pytest.approx(83.47 - 80.29)
+    assert paper.gain("gsm8k", "tcc", "") == pytest.approx(83.47 - 78.77)
+    assert paper.gain("zoo", "tcc", "") is None
 
 
 def test_intervals_are_half_and_twice_the_ensembles_own_and_share_the_default_run():

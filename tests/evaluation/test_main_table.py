@@ -72,9 +72,16 @@ def test_groups_have_a_row_each_where_there_are_any():
 
 
 def test_the_papers_figures_stand_by_for_its_own_tasks():
-    (*_, published), _ = grids(asked=study([TCC], name="gsm8k"))
+    other = tie_by("tcc", "n = 4", interval=4)
+    records = [*POSTED, *TIED, *ran(other, "111111")]
+
+    (*_, published, gains), _ = grids(records, study([TCC, other], name="gsm8k"))
 
     assert published["TIE, tcc"][0].text() == "83.47"
+    assert {name: (row[2].text(), row[3].text()) for name, row in gains.items()} == {
+        "TIE, tcc over bob alone": ("+4.70", "not told apart from 0"),
+        "TIE, tcc over post-generation ensemble": ("+3.18", "the same"),
+    }
     assert "the paper" not in [grid.header[0] for grid in grids()[1].grids]
 
 

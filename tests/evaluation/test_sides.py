@@ -1,6 +1,7 @@
 """The engine as whoever answers: what it records is what the plain driver answers, for three members too."""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,7 @@ def test_circumstances_tell_the_weights_of_every_member():
 def test_a_digest_is_that_of_all_weight_files(tmp_path):
     (tmp_path / "b.safetensors").write_bytes(b"2")
     first = weights_digest(tmp_path)
+    assert first == sha256(b"2").hexdigest()[:12]  # as `sha256sum` tells it
     (tmp_path / "a.safetensors").write_bytes(b"1")
     (tmp_path / "config.json").write_text("{}")
     both = weights_digest(tmp_path)

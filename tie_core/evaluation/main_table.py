@@ -5,10 +5,23 @@ from statistics import fmean
 from typing import Final
 
 from tie_core.evaluation import paper
-from tie_core.evaluation.conditions import POST, Condition
+from tie_core.evaluation.conditions import POST, Condition, tie_by
 from tie_core.evaluation.records import Record
 from tie_core.evaluation.results import STAGES, Results, Study, change_rate, changes_of, wins_by_stage
-from tie_core.evaluation.sections import Cell, Figure, Grid, P, Points, Right, Section, Share, Words, compared
+from tie_core.evaluation.sections import (
+    EFFECT_HEADER,
+    Cell,
+    Figure,
+    Grid,
+    P,
+    Points,
+    Right,
+    Section,
+    Share,
+    Words,
+    compared,
+    effect,
+)
 from tie_core.evaluation.tables import in_percent, p_value, points_with_interval
 
 SIGNIFICANT: Final = 0.01
@@ -32,7 +45,7 @@ def render(results: Results) -> Section:
     grids = [_answers(results, asked), _rounds(results, relayed), _stages(results, relayed), _changes(results)]
     grids += [_groups(results, asked)] if len({item.group for item in results.items}) > 1 else []
     published = paper.ACCURACY.get(results.study.task.name)
-    grids += [_published(published)] if published else []
+    grids += [_published(published), _gains(results, relayed)] if published else []
     note = NOTE.format(best=results.best_member())
     return Section("main", "Right answers", note, tuple(grids), tuple(_sentences(results, asked)))
 
@@ -144,6 +157,20 @@ def _published(figures: paper.Figures) -> Grid:
         (Words(who if who in paper.OTHERS else f"TIE, {who}"), Figure(value, 2)) for who, value in figures.items()
     )
     return Grid(("the paper", "right, %"), rows)
+
+
+def _gains(results: Results, relayed: Sequence[Condition]) -> Grid:
+    """What the paper has under the same conditions: TIE by a score and no other option."""
+    task, best = results.study.task.name, results.best_member()
+    rows = []
+    for condition in relayed:
+        if condition.key != tie_by(score := str(condition.options.get("score"))).key:
+            continue
+        right = results.right(condition)
+        over_best, over_post = paper.gain(task, score, ""), paper.gain(task, score, paper.POST)
+        rows.append(effect(f"{condition.label} over {best} alone", right, results.right_alone(best), over_best))
+        rows.append(effect(f"{condition.label} over {POST.label}", right, results.right(POST), over_post))
+    return Grid(EFFECT_HEADER, tuple(rows))
 
 
 def _sentences(results: Results, asked: Sequence[Condition]) -> Iterator[str]:

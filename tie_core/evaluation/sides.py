@@ -102,9 +102,10 @@ class EngineSide:
 
 
 def weights_digest(checkpoint: Path) -> str:
-    """The first 12 hexadecimal digits of a SHA-256 over those of the weight files, in the order of their names."""
-    digest = sha256()
+    """The first 12 hexadecimal digits of the weight file's SHA-256; of several files, of one over theirs in order."""
+    digests = []
     for path in sorted(checkpoint.glob("*.safetensors")):
         with path.open("rb") as file:
-            digest.update(file_digest(file, "sha256").digest())
+            digests.append(file_digest(file, "sha256"))
+    digest = digests[0] if len(digests) == 1 else sha256(b"".join(each.digest() for each in digests))
     return digest.hexdigest()[:12]

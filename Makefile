@@ -14,7 +14,7 @@ DEV := $(VENV)/.dev-installed
 SOAK_MINUTES ?= 10
 EVAL := build/eval
 EVAL_ITEMS ?= 1000
-ABLATION_ITEMS ?= 120
+ABLATION_ITEMS ?= 200
 
 .PHONY: help install demo serve test mutants soak check bench fmt zoo eval clean
 

@@ -85,7 +85,7 @@ def evaluate(
     except KeyboardInterrupt:
         typer.echo(f"broken off: what was answered is in {out}, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    told = json.dumps(report.data(), ensure_ascii=False)
+    told = json.dumps(report.data())
     (out / "report.json").write_text(told + "\n", encoding="utf-8")
     typer.echo(told if as_json else text)
 

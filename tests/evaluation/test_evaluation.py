@@ -122,6 +122,14 @@ def test_the_better_condition_is_chosen(tmp_path):
     assert report.chapters[0].experiment.study.chosen == tie_by("top1")
 
 
+def test_what_is_chosen_is_measured_even_where_it_is_not_named(tmp_path):
+    report = evaluation(tmp_path, tasks=(task(40),), conditions=(POST, RANDOM), num_to_choose=2).run()
+
+    (chapter,) = report.chapters
+    assert chapter.experiment.study.conditions == (POST, RANDOM, tie_by(SCORES[0]))
+    assert "chosen on validation items, is **not** above" in report.write(tmp_path / "page.md")
+
+
 def test_what_no_server_can_be_asked_is_refused_before_any_request(tmp_path):
     side = ScriptedSide(is_here=False)
 

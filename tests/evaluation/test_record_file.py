@@ -11,7 +11,7 @@ from tie_core.evaluation.record_file import RecordFile
 OF = {"task": "numbers", "items": {"digest": "abc", "seed": 0}, "versions": {"torch": "2.0"}}
 WRITTEN = [
     record("score=tcc", 0, True, alone="101", led="aab", tcc=(0.5, None, 2.0), approximations=("fill_end",)),
-    record("score=tcc", 1, False, error="too long"),
+    record("score=tcc", 1, False, answer="\ud800\u2028 ×", error="too long"),
 ]
 
 

@@ -8,9 +8,12 @@ from tie_core.evaluation.sections import Figure, Grid, P, Points, Section, Share
 
 def test_a_grid_is_markdown_and_data():
     found = compared([True] * 3, [False] * 3)
-    grid = Grid(("", "right", "over", "p", "n"), ((Words("|A|"), Share(1, 2), Points(found), P(found), Figure(None)),))
+    grid = Grid(
+        ("|x|", "right", "over", "p", "n"), ((Words("|A|"), Share(1, 2), Points(found), P(found), Figure(None)),)
+    )
 
-    *_, line = grid.markdown().splitlines()
+    header, _, line = grid.markdown().splitlines()
+    assert header.startswith(r"| \|x\| | right |")
     assert line == r"| \|A\| | 50.0 [9.5, 90.5] | +100.0 [+100.0, +100.0] | 0.2500 | – |"
     (row,) = grid.data()["rows"]
     assert row[1]["num"] == 1

@@ -109,7 +109,7 @@ class Evaluation:
         chosen = self._choose(task) if wishes.num_to_choose is not None else None
         conditions = wishes.conditions or standard()
         if chosen is not None:
-            conditions = tuple(chosen if condition == CHOSEN else condition for condition in conditions)
+            conditions = (*(condition for condition in conditions if condition != CHOSEN), chosen)
         experiment = self._experiment(task, wishes.measured_split, conditions, chosen)
         most = len(experiment.items)
         sizes = {name: min(most, num or wishes.num_items or most) for name, num in wishes.tables.items()}

@@ -46,7 +46,7 @@ class RecordFile:
 
     def _append(self, data: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(data, ensure_ascii=False) + "\n")
+            file.write(json.dumps(data) + "\n")
 
     def _check_header(self, line: str) -> None:
         try:

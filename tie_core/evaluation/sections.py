@@ -10,6 +10,11 @@ from tie_core.evaluation.tables import NOTHING, figure, p_value, percent_with_in
 Right = Sequence[bool]  # item by item
 
 
+def in_a_cell(words: str) -> str:
+    """Words in a cell of Markdown."""
+    return words.replace("|", r"\|")
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """So many of so many, in percent with Wilson's interval."""
@@ -82,7 +87,7 @@ class Words:
     said: str
 
     def text(self) -> str:
-        return self.said.replace("|", r"\|")  # a cell of Markdown
+        return in_a_cell(self.said)
 
     def data(self) -> Any:
         return self.said
@@ -99,7 +104,7 @@ class Grid:
     rows: tuple[tuple[Cell, ...], ...]
 
     def markdown(self) -> str:
-        return table(self.header, ([cell.text() for cell in row] for row in self.rows))
+        return table(list(map(in_a_cell, self.header)), ([cell.text() for cell in row] for row in self.rows))
 
     def data(self) -> Any:
         return {"columns": list(self.header), "rows": [[cell.data() for cell in row] for row in self.rows]}

@@ -51,6 +51,15 @@ def test_a_report_is_written_and_printed(tmp_path: Path) -> None:
     assert "zoo: 12 of 12, 0 min left" in result.stderr
 
 
+def test_a_terminal_is_shown_a_bar_and_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+
+    told = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", evaluated(tmp_path).stderr)
+
+    assert re.search(r"zoo: score=t\w+ +━+ +12/12 +0:00:00", told)
+
+
 def test_json_is_the_same_in_the_folder_and_on_stdout(tmp_path: Path) -> None:
     told = json.loads(evaluated(tmp_path, "--json").stdout)
 

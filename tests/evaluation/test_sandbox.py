@@ -1,6 +1,8 @@
 """The sandbox: only a program that gets to its end passes, whatever else it does, and nothing of it is left."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -24,8 +26,11 @@ for file in range(200):
 SPAWN_BEHIND_THE_HOOK = """
 import subprocess, sys
 sys.audit = lambda *words: None
-subprocess.Popen(["/bin/sleep", "{seconds}"], start_new_session=True)
+subprocess.Popen(["/bin/sleep", "{seconds}"], start_new_session={new_session})
 """
+ALONE = ("unshare", "--user", "--map-root-user", "sh", "-c")
+NO_MORE_NAMESPACES = "echo 0 > /proc/sys/user/max_user_namespaces && exec"
+"""In a user namespace of its own a process may forbid all further ones to itself."""
 
 
 @pytest.mark.parametrize(
@@ -35,7 +40,7 @@ subprocess.Popen(["/bin/sleep", "{seconds}"], start_new_session=True)
         "assert 1 + 1 == 2",
         "import collections, dataclasses, datetime, decimal, hashlib, heapq, itertools, json, math, random, re, typing",
         "naïve = 'é数'\nassert len(naïve) == 2",
-        "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\nassert Point(1) == Point(1)",
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int",
         "import sys\nsys.stdout.write('x' * 1_000_000)\nprint('to stderr', file=sys.stderr)",
         "import sys\nassert sys.stdin.read() == ''",
         "if __name__ == '__main__':\n    raise ValueError",
@@ -81,7 +86,7 @@ def test_a_program_that_gets_to_its_end_passes(program):
         ("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99, 99))", None),
         ("open('big', 'wb').write(bytes(2 << 20))", "OSError"),
         ("files = [open('f', 'w') for _ in range(100)]", "OSError"),
-        ("import os\nos.mkdir('/'.join('a' * 300))", None),
+        ("import os\nos.makedirs('/'.join('a' * 400))", "PermissionError"),
         ("import os\nos.mkdir('d')\nos.chdir('d')", "PermissionError"),
         ("open('../out', 'w')", "PermissionError"),
         ("import os\nos.symlink('/', 's')", "PermissionError"),
@@ -157,20 +162,59 @@ def test_no_file_stays_open():
     assert len(os.listdir("/dev/fd")) == len(before)
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.fixture
+def namespaces():
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*ALONE, f"{NO_MORE_NAMESPACES} true"], check=False).returncode
+    ):
+        pytest.skip("this system permits no namespaces")
+
+
+@pytest.fixture
+def seconds():
+    """How long a process sleeps that no other process sleeps."""
+    return f"{100_000 + os.getpid()}.25"
+
+
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("end", ["", "\nwhile True: pass", "\nimport time\ntime.sleep(1000)"])
-def test_processes_that_slip_past_the_hook_end_with_the_program(end):
-    if os.getuid() == 0 and subprocess.run(["unshare", "--user", "--pid", "--fork", "true"], check=False).returncode:
-        pytest.skip("this system permits no namespaces, and root has no limit of processes")
-    seconds = f"{100_000 + os.getpid()}.25"
+def test_processes_that_slip_past_the_hook_end_with_the_program(seconds, end):
+    program = SPAWN_BEHIND_THE_HOOK.format(seconds=seconds, new_session=True) + end
 
-    run(SPAWN_BEHIND_THE_HOOK.format(seconds=seconds) + end, Limits(cpu_seconds=1, wall_seconds=2))
+    run(program, Limits(cpu_seconds=1, wall_seconds=2))
 
-    for _ in range(200):  # the kernel ends a namespace's processes a moment after its first one
-        if not (is_left := seconds.encode() in b"".join(_command_lines())):
-            break
+    assert is_soon_gone(seconds)
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_without_namespaces_programs_run_and_their_session_ends_with_them(seconds):
+    programs = [
+        "pass",
+        "import socket; socket.socket()",
+        SPAWN_BEHIND_THE_HOOK.format(seconds=seconds, new_session=False),
+    ]
+    script = f"from tie_core.evaluation.sandbox import run\nprint([run(program).passed for program in {programs!r}])"
+
+    told = subprocess.run(
+        [*ALONE, f"{NO_MORE_NAMESPACES} {shlex.join([sys.executable, '-c', script])}"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stdout.startswith("[True, False, ")
+    assert is_soon_gone(seconds)
+
+
+def is_soon_gone(word):
+    """Whether no process has the word in its command line, a moment after its session or namespace has ended."""
+    for _ in range(200):
+        if word.encode() not in b"".join(_command_lines()):
+            return True
         time.sleep(0.02)
-    assert not is_left
+    return False
 
 
 def _command_lines():

@@ -1,5 +1,8 @@
 """Tasks: the paper's canvases, and what is refused before the first request."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tie_core.errors import TaskError
@@ -47,3 +50,11 @@ def test_a_task_whose_grader_lacks_something_is_refused():
 
     with pytest.raises(TaskError, match="no library"):
         check_ready(task(check=check))
+
+
+def test_the_page_of_benchmarks_lists_every_task():
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (`\w+`, L = \d+) \|", page, re.MULTILINE))
+
+    assert rows == {name: f"`{task.options['task']}`, L = {task.options['gen_length']}" for name, task in TASKS.items()}

@@ -97,6 +97,8 @@ def test_an_expression_of_all_numbers_that_equals_the_target_is_right(answer):
         "(" * 5000 + "50 + 3 * 5" + ")" * 5000,
         "(" * 95 + "50 + 3 * 5",
         "9" * 5000,
+        "-" * 100_000 + "50 + 3 * 5",
+        "1+" * 100_000 + "1",
         "50 + 3 * 5 and more",
         "fifty plus fifteen",
         "50 + 3 * 5\x00",

@@ -101,6 +101,8 @@ def test_the_formula_of_an_answer(answer, final):
         ("p - q", "-q + p"),
         (r"\text{Evelyn}", "Evelyn"),
         (r"\text{even}", r"\text{even}"),
+        (r"\text{6:00 p.m.}", r"$\text{6:00 p.m.}$"),
+        (r"\text{two  odd, 3 even}", "two odd,\\ 3 even"),
         (r"\text{(C)}", "(C)"),
         (r"x \in [-2,7]", "[-2, 7]"),
         (r"90^\circ", "90"),
@@ -123,6 +125,8 @@ def test_an_answer_that_means_the_same_is_right(reference, answer):
     [
         ("42", "43"),
         ("42", "-42"),
+        ("42", "4 2"),
+        ("42", "4  2"),
         ("42", "42 or 43"),
         ("42", ""),
         ("42", "I do not know"),

@@ -23,7 +23,7 @@ _DELIMITED = re.compile(r"(?<!\\)\$\$?(.+?)(?<!\\)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\
 _SAME = (
     (re.compile(r"\\(?:text|mathrm|mbox)\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\[dt]frac"), r"\\frac"),
-    (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;:]|\\ |~|\s+"), ""),
+    (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;:]|\\ |~|\s+(?![0-9])|(?<![0-9\s])\s+"), ""),
 )
 _PI = re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])")
 

@@ -108,7 +108,7 @@ def run(
     ensemble: Annotated[str | None, typer.Option(help="Which ensemble answers.")] = None,
     models: Annotated[str | None, typer.Option(help="Only these of its members: a,b")] = None,
     task: Annotated[str | None, typer.Option(help="general, math, planning, code or open.")] = None,
-    score: Annotated[str | None, typer.Option(help="tcc, top1, entropy or margin.")] = None,
+    score: Annotated[str | None, typer.Option(help="How reliability is told: tcc, top1, commit ...")] = None,
     interval: Annotated[int | None, typer.Option(help="Denoising steps between two assessments.")] = None,
     policy: Annotated[str | None, typer.Option(help="top_k, threshold, factor or entropy_bound.")] = None,
     fill_end: Annotated[bool, typer.Option("--fill-end", help="After an end of text, nothing but ends.")] = False,

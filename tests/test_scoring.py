@@ -6,13 +6,14 @@ import pytest
 
 from tests.scripted import END, prediction
 from tie_core.scoring import (
+    SCORES,
+    Evidence,
     History,
     Scope,
     history_value,
     mean_margin,
     mean_negative_entropy,
     mean_top1,
-    reading_value,
     scored_positions,
 )
 
@@ -111,19 +112,43 @@ def test_a_reading_with_nothing_scored_is_none():
     assert mean_top1(prediction({3: END}), ANSWER) is None
 
 
+def valued(name, *, seen=None, confidences=(), readings=()):
+    return SCORES[name].value(Evidence(seen or history({3: 1}), confidences, readings))
+
+
 @pytest.mark.parametrize(("name", "value"), [("top1", 0.7), ("margin", 0.4), ("entropy", -0.3)])
 def test_a_cross_model_score_is_the_mean_of_the_readers(name, value):
     own, other = prediction({3: (1, 0.9)}), prediction({3: (1, 0.5)})
-    assert reading_value([(own, ANSWER), (other, ANSWER)], name) == pytest.approx(value)
+    assert valued(name, readings=[(own, ANSWER), (other, ANSWER)]) == pytest.approx(value)
 
 
 def test_a_reader_that_sees_only_ends_is_left_out():
     read, blind = prediction({3: (1, 0.8)}), prediction({3: (END, 1.0)})
-    assert reading_value([(read, ANSWER), (blind, ANSWER)], "top1") == 0.8
-    assert reading_value([(blind, ANSWER)], "top1") is None
+    assert valued("top1", readings=[(read, ANSWER), (blind, ANSWER)]) == 0.8
+    assert valued("top1", readings=[(blind, ANSWER)]) is None
 
 
 def test_each_reader_scores_where_it_sees_the_answer_itself():
     shifted = Scope(range(4, 7), frozenset({END}))
     readings = [(prediction({3: (1, 0.8)}), ANSWER), (prediction({3: (1, 0.1), 4: (1, 0.4)}), shifted)]
-    assert reading_value(readings, "top1") == pytest.approx(0.6)
+    assert valued("top1", readings=readings) == pytest.approx(0.6)
+
+
+def test_the_pair_after_the_last_commit_counts_for_the_score_that_says_so():
+    seen, read = history({3: 1, 4: 2}, {3: 1, 4: 2}), prediction({3: 1, 4: 7})
+    assert valued("tcc", seen=seen, readings=[(read, ANSWER)]) == 0
+    assert valued("tcc_end", seen=seen, readings=[(read, ANSWER)]) == -0.5
+    assert valued("tcc_end", seen=seen) == 0  # nothing masked is left to read
+    assert seen.changes.value == 0
+
+
+def test_what_was_committed_scores_by_its_mean_confidence():
+    assert valued("commit", confidences=[0.9, 0.5]) == pytest.approx(0.7)
+    assert valued("commit") is None
+
+
+def test_what_was_committed_and_what_is_read_of_it_are_multiplied():
+    read, blind = prediction({3: (1, 0.8)}), prediction({3: (END, 1.0)})
+    assert valued("commit_top1", confidences=[0.9, 0.5], readings=[(read, ANSWER)]) == pytest.approx(0.7 * 0.8)
+    assert valued("commit_top1", confidences=[0.9], readings=[(blind, ANSWER)]) is None
+    assert valued("commit_top1", readings=[(read, ANSWER)]) is None

@@ -108,14 +108,15 @@ def test_histories_start_anew_at_a_relay():
     assert run([drifting], interval=6).end.final.tcc.value == 1
 
 
-def test_the_token_change_count_costs_no_forward():
-    seen = run([wavering(3), steady(4)])
+@pytest.mark.parametrize("score", ["tcc", "commit"])
+def test_what_a_round_has_shown_costs_no_forward_to_score(score):
+    seen = run([wavering(3), steady(4)], score=score)
     assert seen.probes == []
     assert all(work.first is None for work in seen.decodes)
 
 
 @pytest.mark.parametrize("num_members", [1, 2, 3])
-@pytest.mark.parametrize("score", ["top1", "entropy", "margin"])
+@pytest.mark.parametrize("score", ["top1", "entropy", "margin", "commit_top1"])
 def test_cross_model_scoring_costs_m_squared_minus_m_forwards_a_round(num_members, score):
     seen = run([steady(member + 1) for member in range(num_members)], score=score)
     num_rounds = len(seen.rounds)
@@ -132,8 +133,10 @@ def test_identical_canvases_are_read_once():
     assert seen.rounds[0].relayed[0].result == "identical"
 
 
-def test_without_cross_model_reading_each_member_reads_its_own_end():
-    seen = run([steady(3), steady(4)], score="top1", cross_model=False)
+@pytest.mark.parametrize("options", [{"score": "top1", "cross_model": False}, {"score": "tcc_end"}])
+def test_without_cross_model_reading_each_member_reads_its_own_end(options):
+    seen = run([steady(3), steady(4)], **options)
+    assert [sum(ended.num_score_forwards) for ended in seen.rounds] == [1] * len(seen.rounds)  # the leader's is kept
     assert len(seen.probes) == len(seen.rounds) * 2
     assert all(probe.canvas.generated[0] == probe.member + 3 for probe in seen.probes[:2])
 
@@ -154,6 +157,30 @@ def test_a_cross_model_score_averages_what_all_members_see():
     assert seen.rounds[0].leader.member == 1
     own = run([trusting({3: 0.9, 4: 0.7}), trusting({3: 0.2, 4: 0.8})], score="top1", cross_model=False)
     assert [score.value for score in own.rounds[0].scores] == pytest.approx([0.9, 0.8])
+
+
+def test_the_surest_commits_lead_by_their_confidence():
+    def writing(token, confidence):
+        return lambda seen: {**reasoning(token, confidence), 5: 1, 6: 1}
+
+    seen = run([writing(3, 0.6), writing(4, 0.8)], score="commit")
+    assert [score.value for score in seen.rounds[0].scores] == pytest.approx([0.6, 0.8])
+    assert seen.rounds[0].leader.member == 1
+
+
+def test_a_change_that_the_last_commit_makes_counts_for_tcc_end():
+    def late(seen):  # it changes its mind about the answer once the round's last token is written
+        answer = 1 if num_committed(seen) % 2 == 0 else 2
+        return {**reasoning(3), 5: answer, 6: answer}
+
+    def steady_in_pairs(seen):
+        return {**reasoning(4), 5: 1, 6: 1}
+
+    plain = run([late, steady_in_pairs], interval=1, score="tcc").rounds[0]
+    ended = run([late, steady_in_pairs], interval=1, score="tcc_end").rounds[0]
+    assert [score.value for score in plain.scores] == [0, 0]
+    assert [score.value for score in ended.scores] == [-1, 0]
+    assert ended.leader.member == 1
 
 
 def test_without_evidence_the_surest_commits_lead_first_and_then_the_leader_stays():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from tie_core.request import Request
-from tie_core.scoring import READINGS
+from tie_core.scoring import SCORES
 from tie_core.tie import max_rounds
 
 
@@ -52,7 +52,7 @@ def _keeps_step(request: Request) -> bool:
 
 def _readings(request: Request) -> int:
     """A round's forwards of one member for the score, less the one that is its next round's first prediction."""
-    others = len(request.members) - 1
-    if request.options.score not in READINGS:
+    others, readers = len(request.members) - 1, SCORES[request.options.score].readers
+    if readers == "nobody":
         return 0
-    return others if request.options.cross_model else min(1, others)
+    return others if readers == "everybody" and request.options.cross_model else min(1, others)

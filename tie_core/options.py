@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from tie_core.errors import OptionsError
 
 Task = Literal["general", "math", "planning", "code", "open"]
-ScoreName = Literal["tcc", "top1", "entropy", "margin"]
+ScoreName = Literal["tcc", "top1", "entropy", "margin", "tcc_end", "commit", "commit_top1"]  # the last three: ours
 SelectionName = Literal["lowest_tcc", "best_model", "most_selected"]
 PolicyName = Literal["top_k", "threshold", "factor", "entropy_bound"]
 SuppressEnd = Literal["off", "confidence", "prediction"]

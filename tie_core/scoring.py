@@ -4,10 +4,11 @@ Knows predictions and positions, not models. A is always `scored_positions`: the
 is not an end token.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import get_args
+from functools import partial
+from typing import Literal
 
 from tie_core.options import ScoreName
 from tie_core.prediction import Prediction
@@ -108,15 +109,6 @@ def _mean_over_scored(prediction: Prediction, values: Sequence[float], scope: Sc
     return sum(at[position] for position in scored) / len(scored) if scored else None
 
 
-ReadingFunction = Callable[[Prediction, Scope], float | None]
-READINGS: dict[ScoreName, ReadingFunction] = {
-    "top1": mean_top1,
-    "entropy": mean_negative_entropy,
-    "margin": mean_margin,
-}
-SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
-
-
 @dataclass(frozen=True, slots=True)
 class Score:
     """The assessment of one trajectory. `value` is what decides (None: no evidence), higher is better.
@@ -131,13 +123,68 @@ class Score:
     commit_confidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What there is to judge a trajectory by: its history, the confidence of each token that it committed in the round,
+    and what was read of its end, each reading with its reader's scope.
+    """
+
+    history: History
+    confidences: Sequence[float]
+    readings: Sequence[tuple[Prediction, Scope]]
+
+
 def history_value(history: History) -> float | None:
     """`tcc`: minus the token change count of the round. Costs no forward."""
     return 0.0 - float(history.changes.value) if history.changes.has_evidence else None
 
 
-def reading_value(readings: Iterable[tuple[Prediction, Scope]], name: ScoreName) -> float | None:
+def end_value(evidence: Evidence) -> float | None:
+    """`tcc_end` (ours): `tcc` with one pair more, the last prediction and the trajectory's own reading of its end.
+
+    What the round's last commit changes counts too. Costs a forward for each member but the leader.
+    """
+    history = evidence.history
+    for prediction, _ in evidence.readings:
+        history = history.after(prediction)
+    return history_value(history)
+
+
+def commit_value(evidence: Evidence) -> float | None:
+    """`commit` (ours): the mean confidence of the tokens committed in the round. Costs no forward."""
+    confidences = evidence.confidences
+    return sum(confidences) / len(confidences) if confidences else None
+
+
+def commit_top1_value(evidence: Evidence) -> float | None:
+    """`commit_top1` (ours): the product of `commit` and `top1`, what was written and what it makes of the answer."""
+    written, read = commit_value(evidence), reading_value(mean_top1, evidence)
+    return None if written is None or read is None else written * read
+
+
+def reading_value(read: Callable[[Prediction, Scope], float | None], evidence: Evidence) -> float | None:
     """`top1`, `entropy`, `margin`: the mean over the readers of a trajectory's end; readers with empty A are out."""
-    read = READINGS[name]
-    values = [value for prediction, scope in readings if (value := read(prediction, scope)) is not None]
+    values = [value for prediction, scope in evidence.readings if (value := read(prediction, scope)) is not None]
     return sum(values) / len(values) if values else None
+
+
+Readers = Literal["nobody", "itself", "everybody"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a score is made: who reads the end of a trajectory for it (`everybody`: itself, without `cross_model`)."""
+
+    value: Callable[[Evidence], float | None]
+    readers: Readers = "nobody"
+
+
+SCORES: dict[ScoreName, Rule] = {
+    "tcc": Rule(lambda evidence: history_value(evidence.history)),
+    "top1": Rule(partial(reading_value, mean_top1), "everybody"),
+    "entropy": Rule(partial(reading_value, mean_negative_entropy), "everybody"),
+    "margin": Rule(partial(reading_value, mean_margin), "everybody"),
+    "tcc_end": Rule(end_value, "itself"),
+    "commit": Rule(commit_value),
+    "commit_top1": Rule(commit_top1_value, "everybody"),
+}

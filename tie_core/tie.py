@@ -18,12 +18,12 @@ from tie_core.options import SelectionName, TieOptions
 from tie_core.prediction import Prediction
 from tie_core.relay import Relayed, Views, extends
 from tie_core.scoring import (
-    READINGS,
+    SCORES,
+    Evidence,
     History,
     Scope,
     Score,
-    history_value,
-    reading_value,
+    commit_value,
 )
 from tie_core.selection import SELECTIONS, Candidate, ChooseLeader, Leader, Ledger, choose_leader, rule_among
 from tie_core.trajectory import Trajectory
@@ -218,10 +218,11 @@ def _read(
     attendance: Attendance,
 ) -> Generator[tuple[Probe, ...], Any, tuple[tuple[Trajectory, ...], Views, dict[Probe, Prediction]]]:
     """The trajectories as each member sees them, and the readings that the score asks for, each canvas once: M x M with
-    cross-model scoring, M without. A member that is lost in them was not there: all that comes back is as without it.
+    cross-model scoring, M or none without. A member that is lost in them was not there: all that comes back is as
+    without it.
     """
     views = Views(_ends(canvases, trajectories), vocabularies)
-    if options.score not in READINGS or _any_is_answered(trajectories):
+    if SCORES[options.score].readers == "nobody" or _any_is_answered(trajectories):
         return trajectories, views, {}
     read = dict((yield from attendance.ask(_probes_of_all(views, trajectories, options))))
     left = attendance.left(trajectories)
@@ -233,14 +234,20 @@ def _read(
 
 
 def _probes_of_all(views: Views, trajectories: Sequence[Trajectory], options: TieOptions) -> tuple[Probe, ...]:
-    readers = [run.member for run in trajectories]
+    members = [run.member for run in trajectories]
     return tuple(
         dict.fromkeys(
-            probe
-            for source in readers
-            for probe in _probes(views, source, readers if options.cross_model else (source,))
+            probe for source in members for probe in _probes(views, source, _readers(options, source, members))
         )
     )
+
+
+def _readers(options: TieOptions, source: int, members: Iterable[int]) -> Iterable[int]:
+    """Who reads the end of a trajectory, of these members."""
+    readers = SCORES[options.score].readers
+    if readers == "nobody":
+        return ()
+    return members if readers == "everybody" and options.cross_model else (source,)
 
 
 def _probes(views: Views, source: int, readers: Iterable[int]) -> Iterator[Probe]:
@@ -258,26 +265,22 @@ def _assess(
     scopes: Sequence[Scope],
     options: TieOptions,
 ) -> Score:
-    """Section 4.2: by its own history, or by what the members make of its end."""
-    history = trajectory.history
-    if options.score in READINGS:
-        readers = range(len(scopes)) if options.cross_model else (trajectory.member,)
-        probes = [probe for probe in _probes(views, trajectory.member, readers) if probe in readings]
-        value = reading_value([(readings[probe], scopes[probe.member]) for probe in probes], options.score)
-    else:
-        value = history_value(history)
-    return Score(value, float(history.changes.value), history.top1, _mean_confidence(trajectory))
-
-
-def _mean_confidence(trajectory: Trajectory) -> float:
-    commits = trajectory.commits
-    return sum(commit.confidence for commit in commits) / len(commits) if commits else 0.0
+    """Section 4.2: by its own history, by what it committed, or by what the members make of its end."""
+    history, readers = trajectory.history, _readers(options, trajectory.member, range(len(scopes)))
+    read = [
+        (readings[probe], scopes[probe.member])
+        for probe in _probes(views, trajectory.member, readers)
+        if probe in readings
+    ]
+    evidence = Evidence(history, [commit.confidence for commit in trajectory.commits], read)
+    value = SCORES[options.score].value(evidence)
+    return Score(value, float(history.changes.value), history.top1, commit_value(evidence) or 0.0)
 
 
 def _score_forwards(
     readings: Mapping[Probe, Prediction], first_predictions: Sequence[Prediction | None]
 ) -> tuple[int, ...]:
-    """What scoring costs each member: M x M readings, of which M save the next round a forward each."""
+    """What scoring costs each member: its readings, less the one that saves its next round a forward."""
     asked = Counter(probe.member for probe in readings)
     return tuple(asked[member] - (first is not None) for member, first in enumerate(first_predictions))
 

@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 import torch
 
+import tie_core.scoring
 from tests.members import tiny, twin, zoo
 from tests.running import outcome_of
 from tie_core.ensemble import Ensemble
@@ -16,7 +17,8 @@ from tie_core.zoo import BLOCK_SIZE, DEFAULTS, SUFFIX
 
 QUESTION = [{"role": "user", "content": "rev 314159; inc 271828; add 141421"}]
 SHAPE = {"gen_length": 40, "answer": 8, "block_size": 8, "suffix": SUFFIX}
-SCORES = ["tcc", "top1", "entropy", "margin"]
+SCORES = sorted(tie_core.scoring.SCORES)
+PAPERS_READINGS = ("top1", "entropy", "margin")
 
 
 def single_members() -> list[Member]:
@@ -132,13 +134,16 @@ def test_scoring_costs_what_the_paper_says(number, score):
     assert rounds
     assert sum(forwards) == decoding + scoring
     # a canvas that equals another one is read once, one that overflows not at all
-    if score == "tcc":
+    readers = tie_core.scoring.SCORES[score].readers
+    if readers == "nobody":
         assert scoring == 0
-    elif all(relay.result in ("copied", "transcoded") for ended in rounds for relay in ended.relayed):
+    elif readers == "itself":
+        assert 0 < scoring <= len(rounds) * (len(members) - 1)
+    elif score in PAPERS_READINGS and all(relay.result in ("copied", "transcoded") for ended in rounds for relay in ended.relayed):
         assert scoring == len(rounds) * (len(members) ** 2 - len(members))
 
 
-@pytest.mark.parametrize("score", ["top1", "entropy", "margin"])
+@pytest.mark.parametrize("score", PAPERS_READINGS)
 def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
     events = list(Ensemble("zoo", zoo(), DEFAULTS).generate(messages=QUESTION, score=score))
     rounds = [event for event in events if isinstance(event, RoundEnded)]

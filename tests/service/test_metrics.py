@@ -23,6 +23,7 @@ from tests.service.fakes import DEADLY, HUGE, NAMES, POISON, STEADY, FakeLoader,
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 from tie_core.errors import LossReason
 from tie_core.options import TieBreak
+from tie_core.scoring import SCORES
 from tie_core.selection import Leader
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -60,7 +61,7 @@ LABELS = {
     "phase": {"queued", "running"},
     "purpose": {"decode", "score"},
     "fate": {"kept", "discarded"},
-    "score": {"tcc", "top1", "entropy", "margin"},
+    "score": set(SCORES),
     "rule": {"lowest_tcc", "best_model", "most_selected"},
     "result": {"copied", "transcoded", "overflow", "identical"},
     "device": {"cpu"},

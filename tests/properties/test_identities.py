@@ -139,7 +139,9 @@ def test_scoring_costs_what_the_paper_says(number, score):
         assert scoring == 0
     elif readers == "itself":
         assert 0 < scoring <= len(rounds) * (len(members) - 1)
-    elif score in PAPERS_READINGS and all(relay.result in ("copied", "transcoded") for ended in rounds for relay in ended.relayed):
+    elif score in PAPERS_READINGS and all(
+        relay.result in ("copied", "transcoded") for ended in rounds for relay in ended.relayed
+    ):
         assert scoring == len(rounds) * (len(members) ** 2 - len(members))
 
 

@@ -113,7 +113,8 @@ def test_on_the_zoo_nobodys_answer_depends_on_the_others(
     answered = [reply for reply in together if not reply.was_cut]
     assert all(reply.is_right for reply in answered)
     assert [essence(reply) for reply in answered] == [essence(reply) for reply in alone]
-    assert not [number for item in items for number in re.findall(r"\d{6,}", item.prompt) if number in told]
+    told_numbers = set(re.findall(r"(?<![\w.])\d{6}(?![\w.])", told))  # an id may hold the same digits by chance
+    assert not told_numbers & {number for item in items for number in re.findall(r"\d{6}", item.prompt)}
     figure(f"secrets on the zoo: {len(answered)} of {len(items)} read to the end, equal to their solo runs")
 
 

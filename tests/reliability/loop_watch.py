@@ -19,17 +19,21 @@ LOADED: Final = "Lifecycle._on_loaded"  # the last turn of a start; only then is
 
 @dataclass(frozen=True, slots=True)
 class LoopTimes:
-    """`worst`: the longest turns and what they were."""
+    """`worst`: the longest turns and what they were, without Python's searches for garbage: any thread may have to make
+    one, and it takes the longer the more is alive. `longest_search` is the longest of those.
+    """
 
     num_turns: int
     seconds: float
     worst: tuple[tuple[float, str], ...]
+    longest_search: float
 
     @property
     def words(self) -> str:
         longest, name = self.worst[0]
         return (
-            f"event loop: {self.num_turns} turns, {self.seconds:.2f} s of CPU, longest {longest * 1000:.1f} ms ({name})"
+            f"event loop: {self.num_turns} turns, {self.seconds:.2f} s of CPU, longest {longest * 1000:.1f} ms"
+            f" ({name}), longest search for garbage {self.longest_search * 1000:.1f} ms"
         )
 
 
@@ -40,7 +44,7 @@ class LoopWatch:
         self._num_turns = 0
         self._seconds = 0.0
         self._worst: list[tuple[float, str]] = []
-        self._searched = 0.0  # for garbage, in this turn
+        self._searched = self._longest_search = 0.0  # for garbage: in this turn, and the longest of all turns
         self._search_began = 0.0
         gc.callbacks.append(self._on_search)
         run = asyncio.Handle._run
@@ -49,10 +53,10 @@ class LoopWatch:
             self._searched = 0.0
             started, name = time.thread_time(), _name(handle)
             run(handle)
-            seconds = time.thread_time() - started
-            self._note(seconds, f"{name}, {self._searched * 1000:.1f} ms of it for garbage" if self._searched else name)
+            self._note(time.thread_time() - started - self._searched, name)
+            self._longest_search = max(self._longest_search, self._searched)
             if name == LOADED:
-                self._num_turns, self._seconds, self._worst = 0, 0.0, []
+                self._num_turns, self._seconds, self._worst, self._longest_search = 0, 0.0, [], 0.0
 
         asyncio.Handle._run = timed  # type: ignore[method-assign]
 
@@ -71,12 +75,14 @@ class LoopWatch:
             self._worst = sorted([*self._worst, (seconds, name)], reverse=True)[:NUM_WORST]
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps([self._num_turns, self._seconds, self._worst]), encoding="utf-8")
+        path.write_text(
+            json.dumps([self._num_turns, self._seconds, self._worst, self._longest_search]), encoding="utf-8"
+        )
 
 
 def read_loop_times(path: Path) -> LoopTimes:
-    num_turns, seconds, worst = json.loads(path.read_text(encoding="utf-8"))
-    return LoopTimes(num_turns, seconds, tuple((each, name) for each, name in worst))
+    num_turns, seconds, worst, search = json.loads(path.read_text(encoding="utf-8"))
+    return LoopTimes(num_turns, seconds, tuple((each, name) for each, name in worst), search)
 
 
 def _name(handle: Any) -> str:

@@ -17,7 +17,7 @@ import service.server
 from service.metrics import resident_bytes
 from service.settings import LimitSettings, ServerSettings
 from tests.reliability.members import scripted
-from tests.reliability.probing import LATEST
+from tests.reliability.probing import LATEST, probing
 from tests.reliability.processes import Serving, serving_process
 from tests.service.fakes import OPTIONS, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, Served, serving, wait_until
@@ -73,12 +73,14 @@ def test_no_event_is_lost_doubled_or_out_of_order(
     details = ("round", "step", "snapshot")
     requests = [request_of(number, details[number % 3]) for number in range(num_streams)]
     with serving_process(fake_settings(limits=ROOM), scripted, tmp_path / "log", seconds=0.002) as served:
-        started = time.monotonic()
-        streams = [events_of(text) for text in asyncio.run(read_all(address_of(served), requests))]
-        seconds = time.monotonic() - started
+        with probing(served.url) as probes:
+            started = time.monotonic()
+            texts = asyncio.run(read_all(address_of(served), requests))
+            seconds = time.monotonic() - started
         none_is_open = f'tie_sse_streams_open{{endpoint="{GENERATE}"}} 0.0'
         wait_until(lambda: none_is_open in served.get("/metrics").text)
 
+    streams = [events_of(text) for text in texts]
     num_events = num_skipped = 0
     for number, events in enumerate(streams):
         numbers_told = [event["seq"] for event in events]
@@ -96,7 +98,7 @@ def test_no_event_is_lost_doubled_or_out_of_order(
     times = served.loop_times()
     figure(
         f"streams: {num_streams} at once, {num_events} events delivered, {num_skipped} merged into snapshots,"
-        f" none lost, in {seconds:.1f} s; {times.words}"
+        f" none lost, in {seconds:.1f} s; {probes.words}; {times.words}"
     )
     assert len({events[0]["id"] for events in streams}) == num_streams
     assert times.worst[0][0] < LATEST, times.worst

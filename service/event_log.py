@@ -14,6 +14,7 @@ from typing import Any, Final
 from service.encoding import from_json, to_json
 from service.errors import api_error
 from service.states import States
+from service.turns import Turns
 from tie_core.canvas import Canvas
 from tie_core.events import Answer, Completed, Event, Failed, RoundEnded, StepTaken, event_data
 from tie_core.options import Detail
@@ -112,11 +113,13 @@ class Taken:
 
 class EventLog:
     """One writer. Over `max_states` states the older half is merged: of the answers the last one stays, of the steps
-    the last becomes a snapshot of all canvases. For every reader delivered + skipped = produced.
+    the last becomes a snapshot of all canvases. For every reader delivered + skipped = produced. `turns` are those in
+    which the readers of all logs are woken.
     """
 
-    def __init__(self, request: Request, max_states: int) -> None:
+    def __init__(self, request: Request, max_states: int, turns: Turns) -> None:
         self.detail = request.detail
+        self._turns = turns
         self._max_states = max_states
         self._started = time.monotonic()
         self._loop = asyncio.get_running_loop()
@@ -168,7 +171,7 @@ class EventLog:
                 self._merge()
             is_awaited, self._is_awaited = self._is_awaited, False
         if is_awaited:
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._turns.put, self._news.set)
 
     def write_out(self) -> None:
         """From the engine's thread, behind the last event: all bodies, so that sealing costs the event loop little.

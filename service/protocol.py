@@ -18,6 +18,7 @@ from service.encoding import to_json
 from service.errors import ApiError, unavailable
 from service.middleware import REQUEST_ID, new_request_id
 from service.settings import LimitSettings
+from service.turns import Turns
 
 Awaited = Literal["head", "rest", "flush", "farewell"]
 SECONDS: Final[Mapping[Awaited, float]] = {
@@ -30,6 +31,8 @@ MOST_UNPARSED_BYTES: Final = 65_536  # beyond which a connection is not read on
 FREE_CHUNKS: Final = 1_000  # of a body, however small they are
 CHUNK_BYTES: Final = 64  # that the further ones have on average
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
+REQUESTS_A_TURN: Final = 8  # that one turn of the event loop begins
+PROBES: Final = (b"GET /livez ", b"GET /readyz ", b"GET /health ")  # which wait for nobody
 ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())
@@ -40,6 +43,7 @@ class ProtocolConfig(uvicorn.Config):
 
     limits: LimitSettings
     on_refusal: Callable[[str, ApiError], None]
+    turns: Turns
 
 
 class BoundedConnection(h11.Connection):
@@ -83,6 +87,7 @@ class Connection(H11Protocol):
         super().__init__(config, *others, **named)
         self._limits = config.limits
         self._on_refusal = config.on_refusal
+        self._turns = config.turns
         self.conn = BoundedConnection(config.limits)
         self.logger = SILENT
         self._next_app, self.app = self.app, self._run
@@ -113,9 +118,15 @@ class Connection(H11Protocol):
         is_parsing = bool(self._unparsed)
         self._unparsed += data
         if not is_parsing:
-            self._parse()
+            self._begin()
         if len(self._unparsed) > MOST_UNPARSED_BYTES:
             self.transport.pause_reading()
+
+    def _begin(self) -> None:
+        if self._unparsed.startswith(PROBES):
+            self._parse()
+        else:
+            self._turns.put(self._parse)
 
     def _parse(self) -> None:
         """A part of what has come, then it is the others' turn."""

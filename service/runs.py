@@ -22,11 +22,13 @@ from service.quotas import Holder
 from service.record import Record
 from service.run import Caller, Run, Transport
 from service.settings import Settings
+from service.turns import Turns
 from tie_core.canvas import Canvas
 from tie_core.errors import EngineClosedError, OverloadedError
 from tie_core.events import Completed
 
 NUM_TOKENISERS: Final = 2
+LOGS_A_TURN: Final = 16  # whose readers are woken in one turn of the event loop
 CANCEL_SECONDS: Final = 5.0  # in which the engine's thread is sure to have heard of it
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ class Runs:
         self._live: dict[str, Run] = {}
         limits = settings.limits
         self._claims = Claims()
+        self._turns = Turns(LOGS_A_TURN)
         self._kept = Kept(limits.kept_seconds, limits.max_kept_runs, limits.max_kept_bytes, self._claims.release)
         self._admission = Admission(limits, self._live)
         self._tokenisers = ThreadPoolExecutor(NUM_TOKENISERS, thread_name_prefix="tie-tokenise")
@@ -170,7 +173,7 @@ class Runs:
         admitted, loaded = time.monotonic(), self.check_loaded()
         with self._counted(), self._admission.place() as holder:
             prepared = await self._in_thread(lambda: prepare(parse, loaded, self._settings, request_id, holder.name))
-            log = EventLog(prepared.request, self._settings.limits.max_kept_states)
+            log = EventLog(prepared.request, self._settings.limits.max_kept_states, self._turns)
             record = Record(request_id, owner, endpoint, prepared.request.ensemble, log, claim, admitted)
             record.stream, record.asked = prepared.stream, prepared.asked
             run = self._submit(record, prepared, holder)

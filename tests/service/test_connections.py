@@ -6,12 +6,12 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-from service.protocol import TURN_BYTES, BoundedConnection, Connection
+from service.protocol import REQUESTS_A_TURN, TURN_BYTES, BoundedConnection, Connection
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, Served, serving, wait_until
@@ -223,3 +223,24 @@ def test_a_connection_and_its_requests_are_gone_without_a_search_for_garbage() -
             wait_until(lambda: not any(isinstance(each, kinds) for each in gc.get_objects()), 5)
         finally:
             gc.enable()
+
+
+def test_a_probe_passes_a_burst_of_requests() -> None:
+    with serving(fake_settings(), FakeLoader()) as served, ExitStack() as stack:
+        burst = [stack.enter_context(connect(served)) for _ in range(40)]
+        probe = stack.enter_context(connect(served))
+        wait_until(lambda: len(served.server.server_state.connections) >= 41)
+        loop = served.service.lifecycle.loop
+        assert loop is not None
+        num_before = len(served.lines)
+
+        loop.call_soon_threadsafe(time.sleep, 0.5)  # in which all of them come
+        for connection in burst:
+            connection.sendall(b"GET /version HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        probe.sendall(b"GET /livez HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        for connection in (*burst, probe):
+            assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+
+        routes = [line["route"] for line in served.lines[num_before:] if line["event"] == "request"]
+        assert len(routes) == 41
+        assert routes.index("/livez") <= 2 * REQUESTS_A_TURN

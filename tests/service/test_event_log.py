@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.event_log import Delivered, EventLog, Reader
 from service.states import States
+from service.turns import Turns
 from tests.running import running_engine
 from tests.service.fakes import NAMES, OPTIONS, Faults, scripted_member
 from tests.service.served import PROMPT
@@ -71,7 +72,7 @@ def play(detail: str, max_states: int, reads_after: Callable[[int], int], *, sea
     request, story = STORY[detail]
 
     async def run() -> list[Delivered]:
-        log = EventLog(request, max_states)
+        log = EventLog(request, max_states, Turns(16))
         reader, delivered = log.read(), list[Delivered]()
         for index, entry in enumerate(story):
             put(log, entry)
@@ -178,7 +179,7 @@ def test_a_reader_of_rounds_gets_no_steps_of_a_run_that_tells_them() -> None:
     request, story = STORY["step"]
 
     async def run() -> list[Delivered]:
-        log = EventLog(request, 256)
+        log = EventLog(request, 256, Turns(16))
         for entry in story:
             put(log, entry)
         return await rest(log.read(0, "round"))
@@ -198,7 +199,7 @@ def test_a_reader_that_comes_back_folds_to_the_same_canvas(
     produced = sum(not isinstance(entry, Round) for entry in story)
 
     async def run(cut: int) -> list[Delivered]:
-        log = EventLog(request, max_states)
+        log = EventLog(request, max_states, Turns(16))
         first, before = log.read(), list[Delivered]()
         for entry in story:
             put(log, entry)
@@ -223,7 +224,7 @@ def test_readers_do_not_disturb_each_other() -> None:
     request, story = STORY["step"]
 
     async def run() -> tuple[list[Delivered], list[Delivered]]:
-        log = EventLog(request, 32)
+        log = EventLog(request, 32, Turns(16))
         quick, fast = log.read(), list[Delivered]()
         for entry in story:
             put(log, entry)
@@ -257,7 +258,7 @@ def test_what_is_kept_stays_bounded() -> None:
     events = [entry for entry in story if not isinstance(entry, Round)]
 
     async def run() -> int:
-        log = EventLog(request, 16)
+        log = EventLog(request, 16, Turns(16))
         most = 0
         for _ in range(50):
             for event in events[2:-1]:
@@ -273,7 +274,7 @@ def test_a_writer_in_another_thread_wakes_the_reader() -> None:
     request, story = STORY["step"]
 
     async def run() -> list[Delivered]:
-        log = EventLog(request, 256)
+        log = EventLog(request, 256, Turns(16))
 
         def write() -> None:
             for entry in story:
@@ -294,7 +295,7 @@ def test_a_failure_is_told_in_the_one_error_shape() -> None:
     request, _ = STORY["step"]
 
     async def run() -> dict[str, Any]:
-        log = EventLog(request, 16)
+        log = EventLog(request, 16, Turns(16))
         log.put(Failed(MemberError("0x7ffe")))
         return (await log.read().get()).data
 
@@ -309,7 +310,7 @@ def test_a_sealed_log_leaves_nothing_to_search_for_garbage() -> None:
     request, story = STORY["step"]
 
     async def sealed() -> EventLog:
-        log = EventLog(request, 256)
+        log = EventLog(request, 256, Turns(16))
         for entry in story:
             put(log, entry)
         log.write_out()

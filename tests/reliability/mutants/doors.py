@@ -14,6 +14,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/service/test_body_costs.py::test_a_native_body_costs_no_more_than_its_json",),
     ),
     Mutant(
+        "a burst of requests is begun in one turn of the event loop",
+        "service/protocol.py",
+        "            self._turns.put(self._parse)",
+        "            self._parse()",
+        (CONNECTIONS + "test_a_probe_passes_a_burst_of_requests",),
+    ),
+    Mutant(
         "a turn of the event loop parses all that has come",
         "service/protocol.py",
         "        part = bytes(self._unparsed[:TURN_BYTES])",

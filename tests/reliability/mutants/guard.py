@@ -108,7 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "scoring is forgotten in the cost",
         "tie_core/cost.py",
-        "    return others if request.options.cross_model else min(1, others)",
+        '    return others if readers == "everybody" and request.options.cross_model else min(1, others)',
         "    return 0",
         ("tests/test_cost.py",),
     ),

@@ -48,6 +48,7 @@ def evaluate(
     page: Annotated[Path | None, typer.Option(help="File of the report, if not report.md in there.")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw plots beside the report; needs matplotlib.")] = False,
     run_code: Annotated[bool, typer.Option("--run-code", help="Grade code by running what the models wrote.")] = False,
+    regrade: Annotated[bool, typer.Option("--regrade", help="Judge anew what is recorded, by today's grader.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
 ) -> None:
     """Measure members, post-generation ensemble and TIE on tasks. Broken off, the same command goes on.
@@ -72,6 +73,7 @@ def evaluate(
         num_to_choose=choose,
         draws_plots=plots,
         runs_code=run_code,
+        regrades=regrade,
     )
     wishes.check()
     words = {"--conditions": conditions, "--items": items, "--seed": seed or None, "--choose": choose}

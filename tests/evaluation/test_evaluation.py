@@ -88,6 +88,44 @@ def test_records_under_other_options_or_of_other_weights_are_refused(tmp_path):
         evaluation(tmp_path, seed=1).run()
 
 
+def test_records_of_members_in_another_order_or_of_other_references_are_refused(tmp_path):
+    evaluation(tmp_path).run()
+    other = ScriptedSide()
+    other.members = other.members[::-1]
+    corrected = task(6, load=lambda folder: tuple(replace(item, reference="0") for item in items(6)))
+
+    with pytest.raises(TaskError, match=r'order: there \["ann", "bob", "cat"\], now \["cat", "bob", "ann"\]'):
+        evaluation(tmp_path, other).run()
+    with pytest.raises(TaskError, match=r"items.digest: there"):
+        evaluation(tmp_path, tasks=(corrected,)).run()
+
+
+def test_a_grader_that_was_mended_judges_what_is_recorded_without_asking_again(tmp_path):
+    def verdicts(report):
+        runs = report.chapters[0].experiment.results(6).runs(POST)
+        return [(run.is_right, tuple(run.members_right.values())) for run in runs]
+
+    broken = task(6, grade=lambda item, answer: answer == "")
+    first = evaluation(tmp_path, tasks=(broken,)).run()
+    side = ScriptedSide()
+    kept = evaluation(tmp_path, side).run()
+    mended = evaluation(tmp_path, side, regrades=True).run()
+    later = evaluation(tmp_path, side).run()
+
+    assert side.asked == []
+    assert verdicts(first) == verdicts(kept) == [(False, (False, True, False))] * 6
+    assert verdicts(mended) == verdicts(later) == [(True, (True, False, True))] * 6
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
+    def beside(name, work, records):
+        with pytest.raises(TaskError, match="another run writes into"):
+            evaluation(tmp_path).run()
+        return records
+
+    evaluation(tmp_path, track=beside).run()
+
+
 def test_the_condition_is_chosen_on_validation_items_before_any_other_is_asked(tmp_path):
     side = ScriptedSide(1)
     told = task(6, load_validation=lambda folder: items(9)[6:])

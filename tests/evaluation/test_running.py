@@ -37,6 +37,7 @@ def test_a_record_holds_what_the_events_told(tmp_path):
 
     (told,) = records
 
+    assert told.candidates == {"ann": "0", "bob": "", "cat": "0"}
     assert told.members_right == {"ann": True, "bob": False, "cat": True}
     assert told.tcc == {"ann": 0.5, "bob": None, "cat": 1.0}
     assert told.rounds == (LedRound("ann", {"ann": -0.5, "bob": -0.5, "cat": -0.5}),)

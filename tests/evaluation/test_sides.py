@@ -16,7 +16,7 @@ from tie_core.evaluation.leaders import leaders_of, led
 from tie_core.evaluation.record_file import RecordFile
 from tie_core.evaluation.records import record_of
 from tie_core.evaluation.running import Work, run
-from tie_core.evaluation.sides import EngineSide, weights_digest
+from tie_core.evaluation.sides import EngineSide, files_digest, weights_digest
 from tie_core.evaluation.zoo_task import TASK
 from tie_core.events import Completed, RoundEnded
 from tie_core.zoo import MEMBERS, member_path
@@ -93,6 +93,9 @@ def test_circumstances_tell_the_weights_of_every_member():
     assert {name: facts["weights"] for name, facts in told["members"].items()} == {
         name: weights_digest(member_path(name)) for name in MEMBERS
     }
+    assert {name: facts["files"] for name, facts in told["members"].items()} == {
+        name: files_digest(member_path(name)) for name in MEMBERS
+    }
     assert len({facts["weights"] for facts in told["members"].values()}) == len(MEMBERS)
     assert told["versions"].keys() == {"tie-server", "python", "torch", "transformers"}
 
@@ -107,3 +110,19 @@ def test_a_digest_is_that_of_all_weight_files(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"3")
 
     assert len({first, both, weights_digest(tmp_path)}) == 3
+
+
+def test_another_digest_is_that_of_configuration_template_and_tokenizer(tmp_path):
+    names = ("config.json", "chat_template.jinja", "tokenizer.json", "tokenizer.model", "merges.txt")
+    for name in names:
+        (tmp_path / name).write_text("as it was")
+    before = files_digest(tmp_path)
+    (tmp_path / "a.safetensors").write_bytes(b"1")
+    (tmp_path / "README.md").write_text("read me")
+    assert files_digest(tmp_path) == before
+
+    told = {before}
+    for name in names:
+        (tmp_path / name).write_text("another")
+        told.add(files_digest(tmp_path))
+    assert len(told) == len(names) + 1

@@ -1,5 +1,6 @@
 """Which items are measured: the same sample for the same seed, and none that a setting was chosen on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,11 @@ def test_a_split_without_items_is_refused():
         load_items(task(1), HERE, "validation", 0)
 
 
-def test_the_digest_depends_on_prompts_and_not_on_the_order():
-    assert items_digest(items(4)) == items_digest(items(4)[::-1]) != items_digest(items(5))
+def test_the_digest_depends_on_prompts_and_references_and_not_on_the_order():
+    corrected = tuple(replace(item, reference="0") for item in items(4))
+
+    assert items_digest(items(4)) == items_digest(items(4)[::-1])
+    assert len({items_digest(of) for of in (items(4), items(5), corrected)}) == 3
 
 
 def test_the_zoo_is_a_task_whose_right_answers_are_graded_right():

@@ -10,6 +10,7 @@ from tie_core.evaluation.conditions import CHOSEN, POST, RANDOM, SCORES, Conditi
 from tie_core.evaluation.experiment import Experiment, choose
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.plots import check_matplotlib
+from tie_core.evaluation.record_file import held
 from tie_core.evaluation.records import Record
 from tie_core.evaluation.report import Chapter, Report
 from tie_core.evaluation.running import Work
@@ -25,7 +26,8 @@ FEWEST_ITEMS = 2  # an interval of differences needs two
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What is measured. `tables` have a number of items each (None: `num_items`, and if that is None all). Without
-    `conditions` the main table has all scores. `num_to_choose` validation items choose TIE's best condition first."""
+    `conditions` the main table has all scores. `num_to_choose` validation items choose TIE's best condition first.
+    `regrades` has the grader judge anew what is recorded already."""
 
     tasks: tuple[Task, ...]
     tables: Mapping[str, int | None]
@@ -37,6 +39,7 @@ class Wishes:
     num_to_choose: int | None = None
     draws_plots: bool = False
     runs_code: bool = False
+    regrades: bool = False
 
     def check(self) -> None:
         """Whatever can be wrong before models are loaded.
@@ -101,7 +104,8 @@ class Evaluation:
         Raises:
             TieError: something stands in the way, or a request failed. What was answered until then is kept.
         """
-        return Report(tuple(map(self._chapter, self.wishes.tasks)), self.told, self.wishes.draws_plots)
+        with held(self.out):
+            return Report(tuple(map(self._chapter, self.wishes.tasks)), self.told, self.wishes.draws_plots)
 
     def _chapter(self, task: Task) -> Chapter:
         wishes = self.wishes
@@ -133,7 +137,7 @@ class Evaluation:
         items = load_items(task, self.data, split, seed)
         if len(items) < FEWEST_ITEMS:
             raise TaskError(f"{task.name} has {len(items)} {split} items, and an interval needs {FEWEST_ITEMS}")
-        return Experiment(
+        experiment = Experiment(
             self.side,
             task,
             items,
@@ -143,6 +147,9 @@ class Evaluation:
             drawn={"split": split, "seed": seed},
             told=self.told,
         )
+        if self.wishes.regrades:
+            experiment.regrade()
+        return experiment
 
     def _answer(self, name: str, experiment: Experiment, work: Sequence[Work]) -> None:
         for _ in self.track(name, work, experiment.run(work)):

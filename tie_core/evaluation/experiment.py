@@ -8,7 +8,7 @@ from tie_core.errors import TaskError
 from tie_core.evaluation.conditions import SCORES, Condition
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.record_file import Key, RecordFile
-from tie_core.evaluation.records import Record
+from tie_core.evaluation.records import Record, graded
 from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.running import Work, run
 from tie_core.evaluation.sections import Section
@@ -50,6 +50,7 @@ class Experiment:
             "task": task.name,
             "items": {**drawn, "digest": items_digest(items), "of": len(items)},
             "options": dict(base),
+            "order": list(side.members),
             **side.circumstances(),
         }
         self.file = RecordFile(path, circumstances, told)
@@ -87,6 +88,13 @@ class Experiment:
         for record in run(self._side, self.study.task, work, self.file):
             self.records[record.condition, record.item] = record
             yield record
+
+    def regrade(self) -> None:
+        """Ask the grader anew about every text in the file, and no model about anything."""
+        items = {item.id: item for item in self.items}
+        for key, record in self.records.items():
+            self.records[key] = graded(record, self.study.task, items[record.item])
+        self.file.rewrite(self.records.values())
 
     def results(self, num_items: int) -> Results:
         return Results(self.study, self.items[:num_items], self.records)

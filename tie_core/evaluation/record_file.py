@@ -3,8 +3,11 @@
 The first line says what they are of; a file of something else is refused.
 """
 
+import fcntl
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +33,25 @@ class RecordFile:
             TaskError: the file holds records of something else, or lines that are no records.
         """
         lines = _whole_lines(self.path)
-        if not lines:
+        header = next(lines, None)
+        if header is None:
             self._begin()
             return {}
-        self._check_header(lines[0])
-        records = (self._record(line, number) for number, line in enumerate(lines[1:], start=2))
+        self._check_header(header)
+        records = (self._record(line, number) for number, line in enumerate(lines, start=2))
         return {(record.condition, record.item): record for record in records}
 
     def add(self, record: Record) -> None:
         self._append(record.data())
+
+    def rewrite(self, records: Iterable[Record]) -> None:
+        """Put these in place of all that are there; the file is the old one until the new one is whole."""
+        header = next(_whole_lines(self.path))
+        new = self.path.with_suffix(".new")
+        with new.open("w", encoding="utf-8") as file:
+            file.write(header)
+            file.writelines(json.dumps(record.data()) + "\n" for record in records)
+        new.replace(self.path)
 
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,13 +86,40 @@ def differences(there: object, now: object, name: str = "") -> Iterator[str]:
         yield f"{name}: there {json.dumps(there)}, now {json.dumps(now)}"
 
 
-def _whole_lines(path: Path) -> list[str]:
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Nobody else writes records into this folder meanwhile, which is made if it is not there.
+
+    Raises:
+        TaskError: somebody does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(opened, folder)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _lock(opened: int, folder: Path) -> None:
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise TaskError(
+            f"another run writes into {folder}: wait for its end, or name another folder by --out"
+        ) from None
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
     """The lines of a file, each with its end; what follows the last end is cut off the file."""
     if not path.exists():
-        return []
-    raw = path.read_bytes()
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if len(whole) < len(raw):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return whole.decode("utf-8", errors="replace").split("\n")[:-1]
+        return
+    whole = 0
+    with path.open("r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(whole)
+                return
+            whole += len(line)
+            yield line.decode("utf-8", errors="replace")

@@ -1,7 +1,7 @@
 """What one item under one condition came to: everything that the tables need, as one line of JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tie_core.evaluation.task import Item, Task
@@ -20,9 +20,9 @@ class LedRound:
 class Record:
     """One answer, by member name where members differ.
 
-    `members_right` judges each member's own candidate; `tcc` is that of its whole run (None: no evidence). `seconds`
-    run from the first step to the answer, other requests in between included. `error` says why there is no answer: the
-    item then counts as wrong.
+    `candidates` are the members' own texts and `members_right` judges them; `tcc` is that of a member's whole run
+    (None: no evidence). `seconds` run from the first step to the answer, other requests in between included. `error`
+    says why there is no answer: the item then counts as wrong.
     """
 
     condition: str
@@ -30,6 +30,7 @@ class Record:
     is_right: bool
     answer: str = ""
     final_model: str = ""
+    candidates: Mapping[str, str] = field(default_factory=dict)
     members_right: Mapping[str, bool] = field(default_factory=dict)
     tcc: Mapping[str, float | None] = field(default_factory=dict)
     rounds: tuple[LedRound, ...] = ()
@@ -61,17 +62,14 @@ class Record:
 
 
 def record_of(condition: str, task: Task, item: Item, rounds: Sequence[RoundEnded], completed: Completed) -> Record:
-    """Grades the answer and the candidates, each text once: grading may run code."""
     info, timings = completed.tie, completed.timings
-    texts = {completed.answer, *info.candidates.values()}
-    is_right = {text: task.grade(item, text) for text in sorted(texts)}
-    return Record(
+    answered = Record(
         condition=condition,
         item=item.id,
-        is_right=is_right[completed.answer],
+        is_right=False,
         answer=completed.answer,
         final_model=info.final_model,
-        members_right={name: is_right[text] for name, text in info.candidates.items()},
+        candidates=info.candidates,
         tcc=info.scores,
         rounds=tuple(
             LedRound(ended.leader, {name: score.value for name, score in ended.scores.items()}) for ended in rounds
@@ -84,6 +82,17 @@ def record_of(condition: str, task: Task, item: Item, rounds: Sequence[RoundEnde
         is_degraded=info.degraded,
         approximations=info.approximations,
     )
+    return graded(answered, task, item)
+
+
+def graded(record: Record, task: Task, item: Item) -> Record:
+    """The record with the grader's verdicts on its texts, each text judged once: grading may run code."""
+    if record.error:
+        return record
+    texts = {record.answer, *record.candidates.values()}
+    is_right = {text: task.grade(item, text) for text in sorted(texts)}
+    members_right = {name: is_right[text] for name, text in record.candidates.items()}
+    return replace(record, is_right=is_right[record.answer], members_right=members_right)
 
 
 def failed_record(condition: str, item: Item, why: str) -> Record:

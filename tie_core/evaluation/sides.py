@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from platform import python_version
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 import transformers
@@ -18,6 +18,8 @@ from tie_core.evaluation.leaders import leaders_of, led
 from tie_core.events import Event
 
 Listener = Callable[[Event], None]
+TEXT_FILES: Final = (".json", ".jinja", ".model", ".txt", ".tiktoken")
+"""Endings of the files that say how a model is built, how it is asked and what its tokens are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class EngineSide:
             "members": {
                 member.name: {
                     "weights": weights_digest(self._checkpoints[member.name]),
+                    "files": files_digest(self._checkpoints[member.name]),
                     "device": str(member.model.device),
                     "dtype": str(member.model.dtype).removeprefix("torch."),
                 }
@@ -108,4 +111,13 @@ def weights_digest(checkpoint: Path) -> str:
         with path.open("rb") as file:
             digests.append(file_digest(file, "sha256"))
     digest = digests[0] if len(digests) == 1 else sha256(b"".join(each.digest() for each in digests))
+    return digest.hexdigest()[:12]
+
+
+def files_digest(checkpoint: Path) -> str:
+    """The same over the names and contents of configuration, chat template and tokenizer."""
+    digest = sha256()
+    for path in sorted(path for path in checkpoint.iterdir() if path.suffix in TEXT_FILES):
+        content = sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.name}\0{content}\0".encode())
     return digest.hexdigest()[:12]

@@ -33,10 +33,10 @@ def load_items(task: Task, folder: Path, split: Split, seed: int) -> tuple[Item,
 
 
 def items_digest(items: Sequence[Item]) -> str:
-    """The first 12 hexadecimal digits of a SHA-256 over ids and prompts."""
+    """The first 12 hexadecimal digits of a SHA-256 over ids, prompts and references."""
     digest = sha256()
     for item in sorted(items, key=lambda item: item.id):
-        digest.update(f"{item.id}\0{item.prompt}\0".encode("utf-8", errors="surrogatepass"))
+        digest.update(f"{item.id}\0{item.prompt}\0{item.reference!r}\0".encode("utf-8", errors="surrogatepass"))
     return digest.hexdigest()[:12]
 
 

@@ -11,6 +11,7 @@ from service.quotas import HOLDER, Holder
 from service.settings import AuthSettings, ServerSettings, is_loopback
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
+PROBE_METHODS: Final = ("GET", "HEAD")
 METRICS: Final = "/metrics"
 CHALLENGE: Final = {"www-authenticate": "Bearer"}
 SCHEME: Final = "bearer "
@@ -42,7 +43,7 @@ class Gate:
         ApiError: 503 beyond the bound on connections, 421 under another name, 401 without a key.
         """
         HOLDER.set(Holder())
-        if scope["path"] in PROBES and scope["method"] in ("GET", "HEAD"):
+        if scope["path"] in PROBES and scope["method"] in PROBE_METHODS:
             return
         if scope["state"].get("is_surplus"):
             raise unavailable("too_many_connections", "too many connections are open: try again later", 1)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Literal
 
 import h11
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, Request
 
 from service.encoding import to_json
 from service.errors import ApiError, unavailable
+from service.gate import PROBE_METHODS, PROBES
 from service.middleware import REQUEST_ID, new_request_id
 from service.settings import LimitSettings
 from service.turns import Turns
@@ -31,8 +33,9 @@ MOST_UNPARSED_BYTES: Final = 65_536  # beyond which a connection is not read on
 FREE_CHUNKS: Final = 1_000  # of a body, however small they are
 CHUNK_BYTES: Final = 64  # that the further ones have on average
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
-REQUESTS_A_TURN: Final = 8  # that one turn of the event loop begins
-PROBES: Final = (b"GET /livez ", b"GET /readyz ", b"GET /health ")  # which wait for nobody
+PARTS_A_TURN: Final = 8  # parts of so many bytes that one turn of the event loop parses, of all connections
+GRACE_SECONDS: Final = 0.1  # for a head that is late, in which what has come of it is parsed
+PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in PROBE_METHODS for path in PROBES)  # they wait for nobody
 ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())
@@ -94,7 +97,8 @@ class Connection(H11Protocol):
         self._is_surplus = self._is_refused = False
         self._awaited: Awaited | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._unparsed = bytearray()
+        self._unparsed = bytearray()  # while there is any, a turn is booked for it
+        self._when_parsed: Callable[[], object] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -111,6 +115,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         # Both refer back to this, which would wait for a search for garbage.
         self.app, self.cycle = self._next_app, None  # type: ignore[assignment]
+        self._when_parsed = None
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -123,7 +128,7 @@ class Connection(H11Protocol):
             self.transport.pause_reading()
 
     def _begin(self) -> None:
-        if self._unparsed.startswith(PROBES):
+        if self._unparsed.startswith(PROBE_LINES):
             self._parse()
         else:
             self._turns.put(self._parse)
@@ -132,21 +137,41 @@ class Connection(H11Protocol):
         """A part of what has come, then it is the others' turn."""
         if self._is_refused or self.transport.is_closing():
             self._unparsed.clear()
-            return
-        part = bytes(self._unparsed[:TURN_BYTES])
-        super().data_received(part)
-        del self._unparsed[:TURN_BYTES]
-        self._watch()
+        else:
+            part = bytes(self._unparsed[:TURN_BYTES])
+            super().data_received(part)
+            del self._unparsed[:TURN_BYTES]
+            self._watch()
         if self._unparsed:
-            self.loop.call_soon(self._parse)
+            self.loop.call_soon(self._turns.put, self._parse)
+        elif self._when_parsed is not None:
+            end, self._when_parsed = self._when_parsed, None
+            end()
         elif not self.flow.read_paused:
             self.transport.resume_reading()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's never keeps the connection
+        """A client may end its side as soon as it has asked. True: the connection stays open."""
+        if not self._unparsed:
+            return False
+        # In a later turn than the request's first step, which is all that the simplest answers take.
+        self._when_parsed = partial(self.loop.call_soon, self.transport.close)
+        return True
+
+    def shutdown(self) -> None:
+        """The server ends: what has come before is answered."""
+        if self._unparsed:
+            self._when_parsed = super().shutdown
+        else:
+            super().shutdown()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
 
     def timeout_keep_alive_handler(self) -> None:
+        if self._unparsed:
+            return  # it is not idle
         super().timeout_keep_alive_handler()
         self._watch()
 
@@ -163,17 +188,21 @@ class Connection(H11Protocol):
             del scope["state"]["abort"]  # it refers back to the connection, and so does the connection to the scope
 
     def _watch(self) -> None:
-        """Whatever a client still has to do has a deadline, but for reading a stream and idling, which have others."""
+        """Whatever a client still has to do has a deadline, but for reading a stream, which has another."""
         if self._is_refused:
             return
         if self.transport.is_closing():
             self._await("flush")
-        elif self.conn.their_state is h11.IDLE:
-            self._await("head" if self.conn.trailing_data[0] else None)
+        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._await("head")
         elif self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
             self._await("rest")
         else:
             self._await(None)  # a body that a route reads has a deadline there
+            if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
+                # uvicorn's timer begins with an answer and ends with the next byte, which may be of the same body.
+                idle_seconds = self.timeout_keep_alive
+                self.timeout_keep_alive_task = self.loop.call_later(idle_seconds, self.timeout_keep_alive_handler)
 
     def _await(self, awaited: Awaited | None) -> None:
         """A deadline that runs goes on: a byte now and then gains no time."""
@@ -188,7 +217,9 @@ class Connection(H11Protocol):
 
     def _head_is_late(self) -> None:
         seconds = self._limits.header_seconds
-        if self.conn.trailing_data[0]:
+        if self._unparsed:  # what has come may be the rest of it
+            self._deadline = self.loop.call_later(GRACE_SECONDS, self._head_is_late)
+        elif self.conn.trailing_data[0]:
             self._refuse(ApiError(408, "header_timeout", f"the headers did not arrive within {seconds:g} seconds"))
         else:
             self.abort()  # it has asked for nothing

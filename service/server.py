@@ -22,7 +22,7 @@ from service.lifecycle import Lifecycle
 from service.loading import Loader, load
 from service.log import make_logger
 from service.metrics import RequestMetrics
-from service.protocol import REQUESTS_A_TURN, Connection, ProtocolConfig
+from service.protocol import PARTS_A_TURN, Connection, ProtocolConfig
 from service.settings import ServerSettings, Settings, SettingsError
 from service.state import Service
 from service.telemetry import Telemetry
@@ -161,7 +161,7 @@ def make_server(
         timeout_graceful_shutdown=CLOSING_SECONDS + 1,
     )
     config.limits = settings.limits
-    config.turns = Turns(REQUESTS_A_TURN)
+    config.turns = Turns(PARTS_A_TURN)
     config.on_refusal = partial(_tell_refusal, service.metrics.request, log)
     return Server(config, service.lifecycle, service.keys)
 

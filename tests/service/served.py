@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,13 @@ class Served:
     @property
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def connect(served: Served) -> socket.socket:
+    """A connection of its own, of plain bytes."""
+    url = served.client.base_url
+    assert url.port is not None
+    return socket.create_connection((url.host, url.port), timeout=10)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -3,6 +3,7 @@
 from tests.reliability.mutant import Mutant
 
 CONNECTIONS = "tests/service/test_connections.py::"
+BURSTS = "tests/service/test_bursts.py::"
 LOOP = "tests/reliability/test_event_loop.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -18,7 +19,49 @@ MUTANTS: tuple[Mutant, ...] = (
         "service/protocol.py",
         "            self._turns.put(self._parse)",
         "            self._parse()",
-        (CONNECTIONS + "test_a_probe_passes_a_burst_of_requests",),
+        (BURSTS + "test_a_probe_passes_a_burst_of_requests",),
+    ),
+    Mutant(
+        "only the first part of a body waits for its turn",
+        "service/protocol.py",
+        "self.loop.call_soon(self._turns.put, self._parse)",
+        "self.loop.call_soon(self._parse)",
+        (BURSTS + "test_a_burst_of_bodies_is_parsed_a_few_parts_a_turn",),
+    ),
+    Mutant(
+        "a client that ends its side takes back what it asked",
+        "service/protocol.py",
+        "        self._when_parsed = partial(self.loop.call_soon, self.transport.close)\n        return True",
+        "        return False",
+        (BURSTS + "test_a_client_that_ends_its_side_is_answered_in_a_burst_as_well",),
+    ),
+    Mutant(
+        "a request that waits for its turn idles",
+        "service/protocol.py",
+        "            return  # it is not idle",
+        "            pass",
+        (BURSTS + "test_a_request_that_came_in_time_is_answered_after_it",),
+    ),
+    Mutant(
+        "a head that waits for its turn is late",
+        "service/protocol.py",
+        "        if self._unparsed:  # what has come may be the rest of it",
+        "        if False:",
+        (BURSTS + "test_a_request_that_came_in_time_is_answered_after_it",),
+    ),
+    Mutant(
+        "the end takes no request that waits for its turn",
+        "service/protocol.py",
+        "            self._when_parsed = super().shutdown",
+        "            super().shutdown()",
+        (BURSTS + "test_a_request_that_came_before_the_end_is_answered",),
+    ),
+    Mutant(
+        "a connection whose body nobody read is kept for ever",
+        "service/protocol.py",
+        "            if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:",
+        "            if False:",
+        (CONNECTIONS + "test_a_connection_whose_body_nobody_read_is_let_go",),
     ),
     Mutant(
         "a turn of the event loop parses all that has come",

@@ -45,6 +45,9 @@ NO_MORE_NAMESPACES = "echo 0 > /proc/sys/user/max_user_namespaces && exec"
         "import sys\nassert sys.stdin.read() == ''",
         "if __name__ == '__main__':\n    raise ValueError",
         "open('é', 'w').write('é')\nimport os\nos.rename('é', 'b')\nos.remove('b')\nos.mkdir('c')\nos.rmdir('c')",
+        "import tempfile\nwith tempfile.TemporaryDirectory() as folder: open(folder + '/a', 'w').write('x')",
+        "import tempfile\nwith tempfile.NamedTemporaryFile() as file: file.write(b'x')",
+        "import os, shutil\nos.makedirs('a/b')\nopen('a/b/c', 'w').close()\nshutil.rmtree('a')",
     ],
 )
 def test_a_program_that_gets_to_its_end_passes(program):
@@ -89,6 +92,11 @@ def test_a_program_that_gets_to_its_end_passes(program):
         ("import os\nos.makedirs('/'.join('a' * 400))", "PermissionError"),
         ("import os\nos.mkdir('d')\nos.chdir('d')", "PermissionError"),
         ("open('../out', 'w')", "PermissionError"),
+        ("for number in range(100): open(str(number), 'wb').write(bytes(1 << 20))", "PermissionError"),
+        ("for _ in range(100): open('same', 'a').close()", "PermissionError"),
+        ("import os\nfor number in range(100): os.mkdir(str(number))", "PermissionError"),
+        ("import os\nos.mkfifo('f')", "AttributeError"),
+        ("import os\nos.mknod('f')", "AttributeError"),
         ("import os\nos.symlink('/', 's')", "PermissionError"),
     ],
 )
@@ -119,6 +127,8 @@ def test_a_guess_in_every_open_file_is_no_verdict(end):
         "import os\nos.remove({name!r}, dir_fd=os.open({folder!r}, os.O_RDONLY))",
         "import os\nos.rename({name!r}, 'mine', src_dir_fd=os.open({folder!r}, os.O_RDONLY))",
         "import os\nos.open({path!r}, os.O_WRONLY | os.O_TRUNC)",
+        "import os\nos.open({name!r}, os.O_WRONLY | os.O_TRUNC, dir_fd=os.open({folder!r}, os.O_RDONLY))",
+        "import os\nos.open('new', os.O_WRONLY | os.O_CREAT, dir_fd=os.open({folder!r}, os.O_RDONLY))",
         "import shutil\nshutil.rmtree({folder!r})",
         "import pathlib\npathlib.Path({path!r}).write_text('')",
         "open({path!r}, 'a').write('x')",
@@ -140,8 +150,22 @@ def test_files_beyond_its_folder_stay_as_they_are(tmp_path, deed):
 def test_the_environment_and_our_packages_are_not_to_be_seen(monkeypatch):
     monkeypatch.setenv("TIE_API_KEY", "secret")
 
-    assert run("import os\nassert not {name for name in os.environ if name != 'LC_CTYPE'}").passed
+    assert run("import os\nassert os.environ.keys() <= {'LC_CTYPE', 'PYTHONHASHSEED'}").passed
     assert run("import tie_core").reason == run("import numpy").reason == "ModuleNotFoundError"
+
+
+def test_the_order_of_a_set_is_the_same_in_every_run():
+    words = [f"word{number}" for number in range(20)]
+    order = run(f"raise type(''.join(set({words})), (Exception,), {{}})", SOON).reason
+
+    assert order.startswith("word")
+    assert [run(f"assert ''.join(set({words})).startswith({order!r})", SOON).passed for _ in range(3)] == [True] * 3
+
+
+def test_the_modules_beside_the_child_are_not_to_be_seen(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+    assert run("import sandbox").reason == run("import tests").reason == "ModuleNotFoundError"
 
 
 def test_its_folder_is_empty_and_removed(tmp_path, monkeypatch):

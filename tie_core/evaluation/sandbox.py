@@ -5,10 +5,11 @@ processes, files deleted, servers asked, an early exit. NOT code written to brea
 around by whoever tries, what this user may read can be read, and code could look for the verdict's token among its open
 files. For that, run in a container or on a machine that holds nothing of value.
 
-What stands against it (`sandbox_child.py`): a fresh isolated interpreter without site packages, an empty environment, a
-temporary folder, a session of its own; limits on CPU time, wall time, address space, processes (they do not bind root),
-open files and the size of files; user, network, process and IPC namespaces of its own where the system permits them; an
-audit hook that refuses sockets, processes, signals, and writing outside the folder. Linux and other POSIX systems.
+What stands against it (`sandbox_child.py`): a fresh interpreter without site packages, an environment that holds
+nothing but the seed of its hashes (the same program gets the same verdict), a temporary folder, a session of its own;
+limits on CPU time, wall time, address space, processes (they do not bind root), open files and all that is written;
+user, network, process and IPC namespaces of its own where the system permits them; an audit hook that refuses sockets,
+processes, signals, and writing outside the folder. Linux and other POSIX systems.
 """
 
 import contextlib
@@ -26,19 +27,25 @@ from typing import Final
 from tie_core.errors import TaskError
 
 _CHILD: Final = Path(__file__).with_name("sandbox_child.py")
+_ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
 _READY: Final = b"ready\n"
 _MOST_TOLD: Final = 4096  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use: seconds and bytes. The order is the child's."""
+    """What one program may use: seconds and bytes. The order is the child's.
+
+    `writes` is how often it may open a file to write or make a folder, so it leaves at most `writes` files of
+    `file_bytes` each.
+    """
 
     cpu_seconds: int = 10
     wall_seconds: int = 30
     memory_bytes: int = 1 << 30
     file_bytes: int = 1 << 20
     open_files: int = 64
+    writes: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +96,12 @@ def _run_child(program: str, limits: Limits, folder: str, token_reader: int, tol
     words = map(str, (token_reader, told_writer, *astuple(limits)))
     try:
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(_CHILD), *words],
+            [sys.executable, "-P", "-s", "-S", "-B", str(_CHILD), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env={},
+            env=_ENVIRONMENT,
             pass_fds=(token_reader, told_writer),
             start_new_session=True,
         )

@@ -16,6 +16,7 @@ CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x10000000
 PR_SET_PDEATHSIG = 1
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 LONGEST_PATH = 512  # so that no tree of folders is too deep to be removed
+NEEDLESS = ("mkfifo", "mknod")  # they make files, and no audit event tells of them
 IN_FOLDER = {"os.mkdir": 1, "os.remove": 1, "os.rename": 2, "os.rmdir": 1}  # event: paths among its arguments
 REFUSED = (
     "ctypes.",
@@ -75,8 +76,26 @@ def limit(cpu_seconds: int, memory_bytes: int, file_bytes: int, open_files: int)
         resource.setrlimit(kind, (allowed, allowed))
 
 
-def make_hook(folder: str) -> Callable[[str, tuple[object, ...]], None]:
-    """An audit hook that lets a program write in one folder and do nothing else beyond itself."""
+def take_away_what_no_hook_sees() -> None:
+    """Where `os` writes without an audit event, or with one that does not name the place."""
+    opened = os.open
+
+    def open_path(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if dir_fd is not None and flags & WRITING:
+            raise PermissionError("the sandbox refuses to write relative to an open folder")
+        return opened(path, flags, mode, dir_fd=dir_fd)
+
+    os.supports_dir_fd.clear()  # so that shutil removes by paths, which the hook can check
+    for module in (os, sys.modules[os.name]):
+        vars(module)["open"] = open_path
+        for name in NEEDLESS:
+            vars(module).pop(name, None)
+
+
+def make_hook(folder: str, writes: int) -> Callable[[str, tuple[object, ...]], None]:
+    """An audit hook that lets a program open files to write and make folders in one folder, so many together, and do
+    nothing else beyond itself."""
+    left = iter(range(writes))
     realpath, fsdecode, prefix = os.path.realpath, os.fsdecode, folder + os.sep
 
     def is_inside(path: object) -> bool:
@@ -88,7 +107,12 @@ def make_hook(folder: str) -> Callable[[str, tuple[object, ...]], None]:
     def is_allowed(event: str, arguments: tuple[object, ...]) -> bool:
         if event == "open":
             path, _, flags = arguments
-            return isinstance(path, int) or not (isinstance(flags, int) and flags & WRITING) or is_inside(path)
+            if isinstance(path, int) or not (isinstance(flags, int) and flags & WRITING):
+                return True
+            may_be = is_inside(path) or path == folder  # tempfile names the folder, and the file in an event of its own
+            return may_be and next(left, None) is not None
+        if event == "os.mkdir" and next(left, None) is None:
+            return False
         if num_paths := IN_FOLDER.get(event):
             descriptors = arguments[-num_paths:]  # -1: the paths are not relative to one
             return all(is_inside(path) for path in arguments[:num_paths]) and set(descriptors) == {-1}
@@ -102,7 +126,7 @@ def make_hook(folder: str) -> Callable[[str, tuple[object, ...]], None]:
 
 
 def main() -> None:
-    token_reader, told_writer, cpu_seconds, _, *sizes = map(int, sys.argv[1:])
+    token_reader, told_writer, cpu_seconds, _, *sizes, writes = map(int, sys.argv[1:])
     program = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
     read, write, leave = os.read, os.write, os._exit  # whatever the program does to their modules
     leave_the_system()
@@ -111,7 +135,8 @@ def main() -> None:
     sys.modules["answer"] = answer
     sys.argv[1:] = []
     write(told_writer, b"ready\n")
-    sys.addaudithook(make_hook(os.path.realpath(os.getcwd())))
+    take_away_what_no_hook_sees()
+    sys.addaudithook(make_hook(os.path.realpath(os.getcwd()), writes))
     try:
         exec(compile(program, "answer.py", "exec"), answer.__dict__)
     except BaseException as error:

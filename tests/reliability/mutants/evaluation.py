@@ -30,9 +30,23 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a sandboxed program sees the environment",
         "tie_core/evaluation/sandbox.py",
-        "            env={},\n",
+        "            env=_ENVIRONMENT,\n",
         "",
         (f"{SANDBOX}::test_the_environment_and_our_packages_are_not_to_be_seen",),
+    ),
+    Mutant(
+        "a sandboxed program may write without end",
+        "tie_core/evaluation/sandbox_child.py",
+        "return may_be and next(left, None) is not None",
+        "return may_be",
+        (f"{SANDBOX}::test_a_program_that_does_not_is_wrong_and_says_why",),
+    ),
+    Mutant(
+        "a program's sets are in another order in every run",
+        "tie_core/evaluation/sandbox.py",
+        '"PYTHONHASHSEED": "0"',
+        '"PYTHONHASHSEED": "random"',
+        (f"{SANDBOX}::test_the_order_of_a_set_is_the_same_in_every_run",),
     ),
     Mutant(
         "code runs without being allowed to",

@@ -121,6 +121,11 @@ def test_the_prompt_shows_the_stub_and_asks_for_a_block(tmp_path):
         "def area(radius):\n    return pi * radius * radius\n```\nDone.",
         "import math\n\ndef area(r):\n    return math.pi * r**2\n\nprint(area(2))",
         "def area(r):\n    return helper(r)\n\ndef helper(r):\n    return pi * r * r",
+        "from __future__ import annotations\nimport math\n\ndef area(r: float | None):\n    return math.pi * r**2",
+        "def area(r):\n    return pi * r * r```",
+        "return pi * radius**2```",
+        "return pi * radius**2\n\nThe area is pi r squared.",
+        "Here is the function:\n```python\ndef area(r):\n    return pi * r * r\n```",
     ],
 )
 def test_a_body_or_a_whole_function_that_passes_is_right(tmp_path, answer):

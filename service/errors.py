@@ -20,6 +20,7 @@ UNAVAILABLE: Final = "service_unavailable_error"
 SERVER: Final = "server_error"
 RATE_LIMIT: Final = "rate_limit_error"
 AUTHENTICATION: Final = "authentication_error"
+FINAL: Final = {"x-should-retry": "false"}  # OpenAI's clients try again after any 409 or 500 without it
 CLIENT_CLOSED: Final = 499  # nginx's number: the client left before the answer
 FAILED_ON_ALL: Final = (
     "every model that was asked failed at this request itself, and is likely to fail again: change it or ask other"
@@ -52,7 +53,7 @@ TABLE: Final[Mapping[type[Exception], Problem]] = {
     core.OutOfMemoryError: Problem(503, UNAVAILABLE, "out_of_memory"),
     core.NoMemberLeftError: Problem(503, UNAVAILABLE, "no_member_left"),
     core.MemberError: Problem(500, SERVER, "member_failed", FAILED_ON_ALL, is_final=True),
-    core.CancelledError: Problem(409, INVALID, "cancelled"),
+    core.CancelledError: Problem(409, INVALID, "cancelled", is_final=True),
     core.DeadlineError: Problem(504, SERVER, "deadline_exceeded"),
     Exception: Problem(500, SERVER, "internal_error", "an internal error ended this request"),
 }
@@ -85,7 +86,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.is_final = is_final
         self.status, self.code, self.param, self.kind = status, code, param, kind
-        self.headers = dict(headers or {})
+        self.headers = {**(headers or {}), **(FINAL if is_final else {})}
 
     @property
     def is_retryable(self) -> bool:
@@ -137,14 +138,14 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", "this route does not take this method"),
     }
     code, message = known.get(error.status_code, ("http_error", "the request cannot be served"))
-    headers = dict(error.headers or {})
-    if error.status_code == 405 and (methods := _methods_of(request)):
-        headers["allow"] = ", ".join(sorted(methods))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:
+        headers["allow"] = ", ".join(sorted({*headers["allow"].split(", "), *_methods_of(request)}))
     return await on_api_error(request, ApiError(error.status_code, code, message, headers=headers))
 
 
 def _methods_of(request: Request) -> set[str]:
-    """Of every route on this path that the page of the app lists: the framework tells those of the first one alone."""
+    """Of every route on this path that the page of the app lists: the framework tells those of one alone."""
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     return {
         method.upper()

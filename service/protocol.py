@@ -35,9 +35,7 @@ CHUNK_BYTES: Final = 64  # that the further ones have on average
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
 PARTS_A_TURN: Final = 8  # parts of so many bytes that one turn of the event loop parses, of all connections
 GRACE_SECONDS: Final = 0.1  # for a head that is late, in which what has come of it is parsed
-PROBE_LINES: Final = tuple(
-    f"{method} {path} ".encode() for method in PROBE_METHODS for path in PROBES
-)  # they wait for nobody
+PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in PROBE_METHODS for path in PROBES)
 ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())
@@ -130,6 +128,7 @@ class Connection(H11Protocol):
             self.transport.pause_reading()
 
     def _begin(self) -> None:
+        """A probe waits for nobody."""
         if self._unparsed.startswith(PROBE_LINES):
             self._parse()
         else:

@@ -155,7 +155,7 @@ class LimitSettings(Section):
     body_seconds: Seconds = 20.0
     """How long a request's body may take to arrive."""
     max_connections: Count = 2_048
-    """Connections open at once; probes are answered beyond it."""
+    """Connections open at once; probes are answered on 64 more."""
     max_headers: Count = 100
     """Headers of a request."""
     max_header_bytes: Annotated[int, Field(ge=1_024)] = 32_768

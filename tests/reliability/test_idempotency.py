@@ -84,6 +84,7 @@ def test_another_body_or_route_under_a_key_is_a_conflict() -> None:
         refused = served.post({"prompt": PROMPT, "task": "math"}, headers=KEY)
 
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "idempotency_conflict")
+        assert refused.headers["x-should-retry"] == "false"
         assert served.post({"prompt": PROMPT}, headers={"idempotency-key": "k-2"}).status_code == 200
         assert num_runs(served) == 2
 

@@ -261,7 +261,12 @@ def test_routes_that_do_not_exist(served: Served, method: str, path: str, status
 
     assert (response.status_code, checked(response)["code"]) == (status, code)
     assert SECRET not in response.text
-    assert ("allow" in response.headers) == (status == 405)
+    assert len(response.headers.get_list("allow")) == (status == 405)
+
+
+def test_a_wrong_method_is_told_every_right_one(served: Served) -> None:
+    assert served.client.put("/livez").headers["allow"] == "GET, HEAD"
+    assert served.client.put("/v1/tie/requests/tie-0").headers["allow"] == "DELETE, GET"
 
 
 def test_a_body_that_promises_too_much_is_refused_unread(served: Served) -> None:
@@ -370,6 +375,8 @@ def test_every_error_of_the_core_has_an_entry() -> None:
     assert found["InternalError"].code == found["TieError"].code == "internal_error"
     assert all(error.status in (400, 404, 409, 500, 503, 504) for error in found.values())
     assert set(TABLE) - {Exception} <= set(kinds)
+    final = {name for name, error in found.items() if error.headers.get("x-should-retry") == "false"}
+    assert final == {"MemberError", "CancelledError"}
 
 
 def test_a_bug_is_told_without_its_words() -> None:

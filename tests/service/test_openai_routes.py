@@ -357,11 +357,14 @@ def test_a_failure_on_a_stream_is_its_last_message(served: Served, client: opena
         list(chat(client, messages=[{"role": "user", "content": POISON}], stream=True))
 
 
-def test_a_failure_without_a_stream_is_a_server_error(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.InternalServerError) as failed:
+def test_a_failure_without_a_stream_is_a_server_error_that_the_client_does_not_retry(served: Served) -> None:
+    num_before = served.metric("tie_request_errors_total", type="server_error")
+
+    with client_of(served, max_retries=2) as client, pytest.raises(openai.InternalServerError) as failed:
         chat(client, messages=[{"role": "user", "content": POISON}])
 
     assert failed.value.code == "member_failed"
+    assert served.metric("tie_request_errors_total", type="server_error") == num_before + 1
 
 
 def test_the_clients_own_retry_waits_as_told_and_succeeds(figure: Callable[[str], None]) -> None:

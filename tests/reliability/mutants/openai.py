@@ -6,6 +6,20 @@ ROUTES = "tests/service/test_openai_routes.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "clients are not told that another try is in vain",
+        "service/errors.py",
+        "**(FINAL if is_final else {})",
+        "",
+        (f"{ROUTES}::test_a_failure_without_a_stream_is_a_server_error_that_the_client_does_not_retry",),
+    ),
+    Mutant(
+        "a wrong method is told the methods of one route alone",
+        "service/errors.py",
+        ", *_methods_of(request)}",
+        "}",
+        ("tests/service/test_errors.py::test_a_wrong_method_is_told_every_right_one",),
+    ),
+    Mutant(
         "what may become a stop string is not held back",
         "tie_core/ending.py",
         "return text[: begun if found is None else min(found, begun)]",

@@ -1,6 +1,7 @@
 """A server over HTTP as whoever answers: several requests at once on its native route, refusals waited out."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import httpx
 from service.bench.asking import body_of, connection, refusal
 from service.client import ServerError, event_of
 from service.encoding import JsonError, from_json
-from tie_core.errors import InternalError, MemberError, TieError, UnknownModelError
+from tie_core.errors import InternalError, MemberError, OutOfMemoryError, TieError, UnknownModelError
 from tie_core.evaluation.sides import Listener, Question
 from tie_core.events import Completed, Created, Event, Failed
 
@@ -19,7 +20,8 @@ BUSY: Final = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 LONGEST_WAIT: Final = 300.0  # seconds; whatever Retry-After says
 PATIENCE: Final = 3_600.0  # seconds that one request waits altogether
 GENERATE: Final = "/v1/tie/generate"
-FAILED_ITSELF: Final = ("member_failed", "out_of_memory")  # codes of what would fail every time
+PASSING: Final = ("no_member_left", "queue_full", "draining")  # codes of ends that another try may not have
+MAX_TRIES: Final = 5  # of a request that was taken and ended so
 MEMBER_FACTS: Final = ("family", "dtype", "device", "tokenizer", "max_positions")
 
 Answer = TypeVar("Answer")
@@ -27,10 +29,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The server asks for patience."""
+    """The server asks for patience, or it took the request (`was_taken`) and ended it for a reason that may pass."""
 
     seconds: float
     why: str
+    was_taken: bool = False
 
 
 class ServerSide:
@@ -108,12 +111,15 @@ class ServerSide:
         """Try until the server takes it.
 
         Raises:
-            ServerError: it refused for `PATIENCE` seconds.
+            ServerError: it refused for `PATIENCE` seconds, or took it `MAX_TRIES` times without answering it.
         """
-        waited = 0.0
+        started, num_taken = time.monotonic(), 0
         while isinstance(outcome := attempt(), Later):
-            waited += outcome.seconds
-            if waited > PATIENCE or self._is_closing.wait(outcome.seconds):
+            num_taken += outcome.was_taken
+            if num_taken == MAX_TRIES:
+                raise ServerError(f"{self._client.base_url} gave no answer in {num_taken} tries: {outcome.why}")
+            waited = time.monotonic() - started
+            if waited + outcome.seconds > PATIENCE or self._is_closing.wait(outcome.seconds):
                 raise ServerError(f"{self._client.base_url} had no place in {waited:.0f} s: {outcome.why}")
         return outcome
 
@@ -122,7 +128,11 @@ class ServerSide:
             response = self._client.get("/info")
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
-        return self._refused(response) or self._json(response)
+        if (refused := self._refused(response)) is not None:
+            return refused
+        if not isinstance(info := _reply(response), dict):
+            raise ServerError(f"{self._client.base_url} gives no JSON: is it a TIE server?")
+        return info
 
     def _attempt(self, body: Mapping[str, Any], until: type[Event] = Completed) -> list[Event] | Later:
         """A request's events up to one of this type or its failure."""
@@ -154,19 +164,21 @@ class ServerSide:
         """
         if response.is_success:
             return None
-        error = refusal(str(self._client.base_url), response.status_code, self._json(response))
+        error = refusal(str(self._client.base_url), response.status_code, _reply(response))
         if response.status_code not in BUSY:
             raise error
         return Later(_seconds(response.headers.get("retry-after", "")), str(error))
 
-    def _json(self, response: httpx.Response) -> Any:
-        try:
-            return response.json()
-        except ValueError:
-            raise ServerError(f"{self._client.base_url} gives no JSON: is it a TIE server?") from None
-
     def _unreachable(self, error: httpx.HTTPError) -> ServerError:
         return ServerError(f"{self._client.base_url} cannot be asked: {str(error) or type(error).__name__}")
+
+
+def _reply(response: httpx.Response) -> Any:
+    """None for what is no JSON: something before the server may have answered."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
 
 
 def _parsed(line: str) -> Mapping[str, Any]:
@@ -183,10 +195,12 @@ def _event(data: Mapping[str, Any]) -> Event | Later | None:
     """An event as every client reads it, but for an end without an answer that another try may have."""
     if data.get("type") != Failed.type or not isinstance(error := data.get("error"), dict):
         return event_of(data)
-    message = str(error.get("message"))
-    if error.get("code") in FAILED_ITSELF:
+    message, code = str(error.get("message")), error.get("code")
+    if code == "out_of_memory":
+        return Failed(OutOfMemoryError(message))
+    if code == "member_failed":
         return Failed(MemberError(message))
-    return Later(1.0, message) if data.get("retryable") else event_of(data)
+    return Later(1.0, message, was_taken=True) if code in PASSING else event_of(data)
 
 
 def _seconds(words: str) -> float:

@@ -100,6 +100,23 @@ def test_records_of_members_in_another_order_or_of_other_references_are_refused(
         evaluation(tmp_path, tasks=(corrected,)).run()
 
 
+def test_records_under_defaults_that_have_changed_are_refused(tmp_path):
+    class Changed(ScriptedSide):
+        """top1's own interval, which the header does not tell, is another one."""
+
+        def resolve(self, options):
+            n = {"interval": 32} if options.get("score") == "top1" else {}
+            return {**super().resolve(options), **n, **options}
+
+    def asked(side, *conditions):
+        evaluation(tmp_path, side, conditions=conditions).run()
+
+    asked(ScriptedSide(), tie_by("tcc"), tie_by("top1"), tie_by("top1", interval=4))
+    asked(Changed(), tie_by("tcc"), tie_by("top1", interval=4))
+    with pytest.raises(TaskError, match=r"holds records of 'score=top1' under other options"):
+        asked(Changed(), tie_by("tcc"), tie_by("top1"))
+
+
 def test_a_grader_that_was_mended_judges_what_is_recorded_without_asking_again(tmp_path):
     def verdicts(report):
         runs = report.chapters[0].experiment.results(6).runs(POST)

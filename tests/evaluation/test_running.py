@@ -1,13 +1,23 @@
 """The runner: as many at once as the side takes, every answer written down as it comes, and what a failure means."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.evaluation.answers import ScriptedSide, items, task
-from tie_core.errors import ContextLengthError, EngineClosedError, OptionsError, OutOfMemoryError
+from tie_core.errors import (
+    ContextLengthError,
+    EngineClosedError,
+    MemberError,
+    NoMemberLeftError,
+    OptionsError,
+    OutOfMemoryError,
+)
 from tie_core.evaluation.conditions import POST, tie_by
 from tie_core.evaluation.record_file import RecordFile
 from tie_core.evaluation.records import LedRound
-from tie_core.evaluation.running import Work, run
+from tie_core.evaluation.running import MAX_TRIES, Work, run
+from tie_core.events import Completed, LostInfo
 
 TCC = tie_by("tcc")
 
@@ -69,6 +79,7 @@ def test_every_record_is_in_the_file_when_it_is_told(tmp_path):
     [
         ContextLengthError("messages", "prompt 9,000 exceeds ann's 4,096 positions"),
         OutOfMemoryError("ann has too little memory"),
+        MemberError.not_finite("ann"),
     ],
 )
 def test_an_item_that_would_fail_every_time_counts_as_wrong(tmp_path, error):
@@ -78,6 +89,70 @@ def test_an_item_that_would_fail_every_time_counts_as_wrong(tmp_path, error):
 
     assert [by_item[f"q/{number}"].is_right for number in range(3)] == [True, False, True]
     assert by_item["q/1"].error == str(error)
+
+
+class LosingSide(ScriptedSide):
+    """Loses a member on `say 1` so many times, for this reason."""
+
+    def __init__(self, reason, num):
+        super().__init__(1)
+        self._reason, self._left = reason, num
+
+    def ask(self, question, listen):
+        is_lost = question.prompt == "say 1" and self._left > 0
+        self._left -= is_lost
+
+        def degraded(event):
+            if isinstance(event, Completed) and is_lost:
+                lost = (LostInfo(1, "bob", self._reason),)
+                event = replace(event, tie=replace(event.tie, degraded=True, lost=lost))
+            listen(event)
+
+        super().ask(question, degraded)
+
+
+@pytest.mark.parametrize("reason", ["exception", "wrong_shape", "stalled", "died", "down"])
+def test_an_answer_without_a_member_that_may_come_back_is_asked_again_behind_the_others(tmp_path, reason):
+    side = LosingSide(reason, MAX_TRIES - 1)
+    file, records = run_all(tmp_path, side, num=3)
+
+    assert [(each.item, each.is_degraded) for each in records] == [("q/0", False), ("q/2", False), ("q/1", False)]
+    assert [prompt for _, prompt in side.asked] == ["say 0", "say 1", "say 2", "say 1", "say 1"]
+    assert len(file.load()) == 3
+
+
+def test_a_member_that_does_not_come_back_ends_the_run(tmp_path):
+    file, records = run_all(tmp_path, LosingSide("down", MAX_TRIES), num=3)
+
+    with pytest.raises(MemberError, match=r"in each of 3 tries: bob \(down\)"):
+        list(records)
+
+    assert sorted(item for _, item in file.load()) == ["q/0", "q/2"]
+
+
+@pytest.mark.parametrize("reason", ["not_finite", "out_of_memory"])
+def test_a_member_that_the_item_itself_loses_is_recorded_so(tmp_path, reason):
+    side = LosingSide(reason, 1)
+
+    told = list(run_all(tmp_path, side, num=3)[1])
+
+    assert [each.is_degraded for each in told] == [False, True, False]
+    assert len(side.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NoMemberLeftError.of(0, 2, 1), MemberError.in_forward("ann", ValueError()), MemberError.wrong_shape("ann")],
+)
+def test_a_failure_that_may_pass_is_never_recorded(tmp_path, error):
+    side = ScriptedSide(1, {"say 1": error})
+    file, records = run_all(tmp_path, side, num=3)
+
+    with pytest.raises(type(error)):
+        list(records)
+
+    assert [prompt for _, prompt in side.asked].count("say 1") == MAX_TRIES
+    assert sorted(item for _, item in file.load()) == ["q/0", "q/2"]
 
 
 @pytest.mark.parametrize("error", [EngineClosedError("closed"), OptionsError("tau", "tau is above 0")])

@@ -45,7 +45,7 @@ def plainly(ensemble, condition, item):
     events = list(run_plainly(led(request, choose, is_normalised=condition.is_normalised)))
     assert isinstance(events[-1], Completed)
     rounds = [event for event in events if isinstance(event, RoundEnded)]
-    return record_of(condition.key, TASK, item, rounds, events[-1])
+    return record_of(condition.key, "", TASK, item, rounds, events[-1])
 
 
 def test_the_engine_records_what_the_plain_driver_answers(three, tmp_path):

@@ -8,7 +8,7 @@ from tie_core.errors import TaskError
 from tie_core.evaluation.conditions import SCORES, Condition
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.record_file import Key, RecordFile
-from tie_core.evaluation.records import Record, graded
+from tie_core.evaluation.records import Record, graded, options_digest
 from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.running import Work, run
 from tie_core.evaluation.sections import Section
@@ -53,6 +53,7 @@ class Experiment:
             "order": list(side.members),
             **side.circumstances(),
         }
+        self._digests: dict[str, str] = {}  # of the options of every condition that was resolved
         self.file = RecordFile(path, circumstances, told)
         self.records: dict[Key, Record] = self.file.load()
 
@@ -66,17 +67,33 @@ class Experiment:
 
         Raises:
             OptionsError: a condition with options that the ensemble does not allow.
-            TaskError: one that the side cannot be asked for.
+            TaskError: one that the side cannot be asked for, or that is recorded under other options.
         """
         for condition in conditions:
             if condition.needs_models_here and not self._side.is_here:
                 raise TaskError(f"a server cannot be asked for this: {condition.label}; load the models here")
-            self._side.resolve({**self.study.task.options, **condition.options})
+            self._digest(condition)
+        for record in self.records.values():
+            if self._digests.get(record.condition, record.options) != record.options:
+                raise TaskError(
+                    f"{self.file.path} holds records of {record.condition!r} under other options than it has now:"
+                    " the ensemble's defaults have changed; name another folder by --out"
+                )
+
+    def _digest(self, condition: Condition) -> str:
+        if condition.key not in self._digests:
+            resolved = self._side.resolve({**self.study.task.options, **condition.options})
+            self._digests[condition.key] = options_digest(resolved)
+        return self._digests[condition.key]
 
     def missing(self, conditions: Sequence[Condition], num_items: int) -> tuple[Work, ...]:
         """What the file does not have of these conditions and the first so many items."""
-        every = (Work(condition, item) for condition in conditions for item in self.items[:num_items])
-        return tuple(work for work in every if (work.condition.key, work.item.id) not in self.records)
+        return tuple(
+            Work(condition, item, self._digest(condition))
+            for condition in conditions
+            for item in self.items[:num_items]
+            if (condition.key, item.id) not in self.records
+        )
 
     def missing_for(self, sizes: Sizes) -> tuple[Work, ...]:
         """The same of tables, each piece of work once."""

@@ -1,7 +1,9 @@
 """What one item under one condition came to: everything that the tables need, as one line of JSON."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 from tie_core.evaluation.task import Item, Task
@@ -22,12 +24,13 @@ class Record:
 
     `candidates` are the members' own texts and `members_right` judges them; `tcc` is that of a member's whole run
     (None: no evidence). `seconds` run from the first step to the answer, other requests in between included. `error`
-    says why there is no answer: the item then counts as wrong.
+    says why there is no answer: the item then counts as wrong. `options` is the digest of all options in force.
     """
 
     condition: str
     item: str
     is_right: bool
+    options: str = ""
     answer: str = ""
     final_model: str = ""
     candidates: Mapping[str, str] = field(default_factory=dict)
@@ -61,12 +64,20 @@ class Record:
         return cls(**{**data, "rounds": rounds, "approximations": tuple(data["approximations"])})
 
 
-def record_of(condition: str, task: Task, item: Item, rounds: Sequence[RoundEnded], completed: Completed) -> Record:
+def options_digest(options: Mapping[str, Any]) -> str:
+    """The first 12 hexadecimal digits of a SHA-256 over resolved options."""
+    return sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def record_of(
+    condition: str, options: str, task: Task, item: Item, rounds: Sequence[RoundEnded], completed: Completed
+) -> Record:
     info, timings = completed.tie, completed.timings
     answered = Record(
         condition=condition,
         item=item.id,
         is_right=False,
+        options=options,
         answer=completed.answer,
         final_model=info.final_model,
         candidates=info.candidates,
@@ -95,5 +106,5 @@ def graded(record: Record, task: Task, item: Item) -> Record:
     return replace(record, is_right=is_right[record.answer], members_right=members_right)
 
 
-def failed_record(condition: str, item: Item, why: str) -> Record:
-    return Record(condition, item.id, is_right=False, error=why)
+def failed_record(condition: str, options: str, item: Item, why: str) -> Record:
+    return Record(condition, item.id, is_right=False, options=options, error=why)

@@ -44,8 +44,8 @@ class Results:
         """Which items a member answers right by itself, read off the run without relays.
 
         It is exact: no round ends before a member has completed, so nobody sees another's canvas, and each decodes step
-        by step as it would alone (`tests/properties/test_identities.py`), on the ensemble's R and A. A member that was
-        lost counts as wrong, as it would alone.
+        by step as it would alone (`tests/properties/test_identities.py`), on the ensemble's R and A. A member that
+        was lost to its logits or its memory counts as wrong, as it would alone; no other loss is recorded.
         """
         return tuple(run.members_right.get(member, False) for run in self.runs(condition))
 

@@ -16,7 +16,7 @@ from service.client import ServerError
 from service.evaluation import server_side
 from service.evaluation.server_side import ServerSide
 from tests.evaluation.answers import completed, ended
-from tie_core.errors import ContextLengthError, MemberError, RequestError, UnknownModelError
+from tie_core.errors import ContextLengthError, MemberError, OutOfMemoryError, RequestError, UnknownModelError
 from tie_core.evaluation.conditions import Condition, tie_by
 from tie_core.evaluation.sides import Question
 from tie_core.events import AnswerProbe, Completed, Event, Failed, RoundEnded
@@ -91,7 +91,7 @@ def scripted(*script: tuple[int, str, Sequence[Any]], info_status: int = 200) ->
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting."""
+    """The seconds that were waited, without waiting; the clock knows no others."""
     waited: list[float] = []
 
     class Patient:
@@ -103,6 +103,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             """Nobody waits."""
 
     monkeypatch.setattr(server_side, "threading", SimpleNamespace(Event=Patient))
+    monkeypatch.setattr(server_side, "time", SimpleNamespace(monotonic=lambda: sum(waited)))
     return waited
 
 
@@ -156,8 +157,40 @@ def test_nobody_waits_for_ever(waits: list[float], monkeypatch: pytest.MonkeyPat
 
     assert isinstance(last, Failed)
     assert isinstance(last.error, ServerError)
-    assert "had no place in 600 s" in str(last.error)
+    assert "had no place in 300 s" in str(last.error)
+    assert "queue_full!" in str(last.error)
     assert waits == [server_side.LONGEST_WAIT]
+
+
+def test_patience_ends_by_the_clock_and_not_by_what_was_asked_for(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted(*[(503, "1", [refused("queue_full")])] * 3) as stub:
+        side = ServerSide(stub.url, None, None, at_once=1)
+        seconds = iter([0.0, 100.0, 3_600.0])  # a refusal may take long to come
+        monkeypatch.setattr(server_side, "time", SimpleNamespace(monotonic=seconds.__next__))
+        with closing(side), pytest.raises(ServerError, match="had no place in 3600 s"):
+            side.resolve({})
+
+    assert waits == [1]
+
+
+def test_a_busy_proxys_page_is_waited_out(waits: list[float]) -> None:
+    with scripted((503, "3", []), (200, "", ANSWERED)) as stub:  # an empty page is no JSON
+        *_, last = told(stub)
+
+    assert isinstance(last, Completed)
+    assert waits == [3]
+
+
+@pytest.mark.parametrize("code", ["no_member_left", "queue_full", "draining"])
+def test_a_run_that_was_taken_is_not_tried_for_ever(waits: list[float], code: str) -> None:
+    with scripted(*[(200, "", [failure(code, retryable=True)])] * server_side.MAX_TRIES) as stub:
+        (last,) = told(stub)
+
+    assert isinstance(last, Failed)
+    assert str(last.error).endswith(f"gave no answer in 5 tries: {code}!")
+    assert len(waits) == 4
 
 
 def test_a_run_that_may_be_tried_again_tells_only_its_last_try(waits: list[float]) -> None:
@@ -172,8 +205,9 @@ def test_a_run_that_may_be_tried_again_tells_only_its_last_try(waits: list[float
     ("answer", "error"),
     [
         ((200, "", [failure("member_failed", retryable=False)]), MemberError),
-        ((200, "", [failure("out_of_memory", retryable=True)]), MemberError),
-        ((200, "", [failure("internal_error", retryable=False)]), ServerError),
+        ((200, "", [failure("out_of_memory", retryable=True)]), OutOfMemoryError),
+        ((200, "", [failure("internal_error", retryable=True)]), ServerError),
+        ((200, "", [failure("deadline_exceeded", retryable=True)]), ServerError),
         ((400, "", [refused("context_length_exceeded", param="messages")]), RequestError),
         ((500, "", [refused("internal_error")]), ServerError),
         ((401, "", [refused("invalid_api_key")]), ServerError),
@@ -188,6 +222,7 @@ def test_a_failure_is_told_as_what_it_is(answer: Any, error: type[Exception]) ->
 
     assert isinstance(last, Failed)
     assert type(last.error) is error
+    assert len(stub.bodies) == 1
     if isinstance(last.error, RequestError):
         assert last.error.param == "messages"  # so the item counts as wrong, as with ContextLengthError
         assert ContextLengthError.__mro__[2] is RequestError

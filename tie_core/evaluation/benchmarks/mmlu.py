@@ -84,12 +84,13 @@ SUBJECTS: Final = tuple(sorted((*STEM, *PROFESSIONAL, *SUBJECTS_35)))
 
 
 def load(folder: Path, subjects: tuple[str, ...] = SUBJECTS) -> tuple[Item, ...]:
-    """The test questions of the subjects, from `mmlu/test/`, `mmlu/` or `test/` below the folder, or itself.
+    """The test questions of the subjects, from `data/test/`, `test/` or no folder of their own, in `mmlu/` below the
+    folder or in the folder itself.
 
     Raises:
         TaskError: a subject has no file, a row is malformed.
     """
-    folders = [folder / "mmlu" / "test", folder / "mmlu", folder / "test", folder]
+    folders = [parent / inner for parent in (folder / "mmlu", folder) for inner in ("data/test", "test", "")]
     found = max(folders, key=lambda place: sum(_file(place, subject).is_file() for subject in subjects))
     if missing := [subject for subject in subjects if not _file(found, subject).is_file()]:
         raise TaskError(

@@ -119,14 +119,15 @@ def test_missing_files_are_told_with_their_source(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("answer", "is_right"),
-    [("A", True), ("(a)", True), ("The answer is A", True), ("A. mug", True), ("A or B", False), ("C", False),
+    [("A", True), ("(a)", True), ("The answer is A", True), ("A. mug", True), ("a. mug", True), ("A or B", False),
+     ("C", False), ("b. mug", False),
      ("mug", False), ("", False), ("\x00", False)],
 )  # fmt: skip
 def test_a_choice_is_judged_by_its_letter(tmp_path, answer, is_right):
     assert TASKS["winogrande"].grade(winogrande(tmp_path)[0], answer) == is_right
 
 
-@pytest.mark.parametrize("place", ["mmlu/test", "mmlu", "test", "."])
+@pytest.mark.parametrize("place", ["mmlu/data/test", "mmlu/test", "mmlu", "data/test", "test", "."])
 def test_mmlu_has_57_subjects_and_tells_items_by_them(tmp_path, place):
     write_mmlu(tmp_path / place, mmlu.SUBJECTS, ROWS)
 

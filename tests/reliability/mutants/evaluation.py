@@ -65,8 +65,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the first of two letters is the answer",
         "tie_core/evaluation/benchmarks/extraction.py",
-        "return None if another else opening[1].upper()",
-        "return opening[1].upper()",
+        '(?:and|or)\\b)", rest):\n            return None',
+        '(?:and|or)\\b)", rest):\n            return letter',
         ("tests/evaluation/benchmarks/test_extraction.py::test_the_letter_of_an_answer",),
+    ),
+    Mutant(
+        "a calculation counts for the number that it makes",
+        "tie_core/evaluation/benchmarks/math500.py",
+        "if not _CALCULATION.search(side)",
+        "if side",
+        ("tests/evaluation/benchmarks/test_math500.py::test_anything_else_is_wrong_and_never_an_exception",),
     ),
 )

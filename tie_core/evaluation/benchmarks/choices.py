@@ -16,10 +16,10 @@ PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The letter of the right choice, and the letters that there are."""
+    """The letter of the right choice, and the texts of all."""
 
     letter: str
-    letters: str
+    texts: tuple[str, ...]
 
 
 def question_of(record: Record, question: str, choices: Sequence[str], right: int) -> tuple[str, Choice]:
@@ -32,9 +32,10 @@ def question_of(record: Record, question: str, choices: Sequence[str], right: in
         raise record.malformed(f"{len(choices)} choices")
     letters = LETTERS[: len(choices)]
     lines = "\n".join(f"{letter}. {choice.strip()}" for letter, choice in zip(letters, choices, strict=True))
-    return PROMPT.format(question=question.strip(), choices=lines), Choice(letters[right], letters)
+    return PROMPT.format(question=question.strip(), choices=lines), Choice(letters[right], tuple(choices))
 
 
 def grade(item: Item, answer: str) -> bool:
     assert isinstance(item.reference, Choice)
-    return letter_in(answer, item.reference.letters) == item.reference.letter
+    choices = dict(zip(LETTERS, item.reference.texts, strict=False))
+    return letter_in(answer, choices) == item.reference.letter

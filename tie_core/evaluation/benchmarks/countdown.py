@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from tie_core.evaluation.benchmarks.extraction import boxed
+from tie_core.evaluation.benchmarks.extraction import stated_line, without_remarks
 from tie_core.evaluation.task import Item, Task, paper_options
 
 SEED: Final = 20_260_628
@@ -33,7 +33,9 @@ _ARITHMETIC: Final[dict[type[ast.operator], Callable[[Fraction, Fraction], Fract
     ast.Mult: lambda left, right: left * right,
     ast.Div: lambda left, right: left / right,
 }
-_SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")", "$": " ", "`": " "})
+_SIGNS = str.maketrans(
+    {"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")", "{": "(", "}": ")", "$": " "}
+)
 _LATEX = (
     (r"\times", "*"),
     (r"\cdot", "*"),
@@ -72,7 +74,8 @@ def load(_: Path) -> tuple[Item, ...]:
 def grade(item: Item, answer: str) -> bool:
     """Whether the first line (or the last box) is an expression of exactly the given numbers that equals the target.
 
-    What follows an equals sign is not read. Nothing is evaluated but the four operations on whole numbers.
+    Of the sides of equals signs the first one with an operation is read. Nothing is evaluated but
+    the four operations on whole numbers.
     """
     assert isinstance(item.reference, Puzzle)
     try:
@@ -108,10 +111,12 @@ def _expression(answer: str) -> str:
     Raises:
         ValueError: something in it that no expression has, or more of it than any needs.
     """
-    line = boxed(answer) or next((line for line in answer.splitlines() if line.strip()), "")
+    line = stated_line(answer)
     for latex, plain in _LATEX:
         line = line.replace(latex, plain)
-    text = line.translate(_SIGNS).rpartition(":")[2].partition("=")[0].strip().removesuffix(".")
+    sides = without_remarks(line.translate(_SIGNS).rpartition(":")[2]).split("=")
+    text = next((side for side in sides if re.search(r"[-+*/x]", side)), sides[0]).strip().removesuffix(".")
+    text = re.sub(r"(?<=[0-9) ])x(?=[0-9( ])", "*", text)
     if len(text) > LONGEST or not re.fullmatch(r"[0-9+\-*/() ]+", text):
         raise ValueError
     return text.strip()

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tie_core.evaluation.benchmarks import equivalence
-from tie_core.evaluation.benchmarks.extraction import LONGEST, behind_phrase, boxed
+from tie_core.evaluation.benchmarks.extraction import (
+    LONGEST,
+    behind_phrase,
+    boxed,
+    without_emphasis,
+    without_remarks,
+)
 from tie_core.evaluation.benchmarks.files import Files, Record, items_of, read_lines
 from tie_core.evaluation.task import Item, Task, paper_options
 
@@ -25,6 +31,8 @@ _SAME = (
     (re.compile(r"\\[dt]frac"), r"\\frac"),
     (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;:]|\\ |~|\s+(?![0-9])|(?<![0-9\s])\s+"), ""),
 )
+_PLAIN_NUMBER = re.compile(r"-?[0-9,]*\.?[0-9]+")
+_CALCULATION = re.compile(r"[0-9)}]\s*(?:[-+*!]|\^(?!\s*\{?\\circ)|\\cdot|\\times)|\\sqrt")
 _PI = re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])")
 
 
@@ -45,22 +53,25 @@ def grade(item: Item, answer: str) -> bool:
         return False
     if _same(final) == _same(item.reference.latex):
         return True
-    return equivalence.verifier().is_equal(item.reference.latex, _PI.sub(r"\\pi", final))
+    if _PLAIN_NUMBER.fullmatch(item.reference.latex):  # what equals it is no answer before it is worked out
+        *_, final = ("", *(side for side in final.split("=") if not _CALCULATION.search(side)))
+    return final != "" and equivalence.verifier().is_equal(item.reference.latex, _PI.sub(r"\\pi", final))
 
 
 def final_of(answer: str) -> str:
-    """The LaTeX of an answer, without delimiters: its last box, else its first line (a matrix may have more), of which
-    the one formula if there is exactly one."""
+    """The LaTeX of an answer, without delimiters: its last box, else its first line (a matrix may have more), behind
+    `answer is`. Of that, the one formula if it comes first, or if no digit is outside of it."""
     answer = answer[:LONGEST]
     if content := boxed(answer):
         return content.strip()
     paragraph, *_ = re.split(r"\n\s*\n", answer.strip(), maxsplit=1)
     line = paragraph if r"\begin" in paragraph else paragraph.partition("\n")[0]
+    line = without_remarks(behind_phrase(without_emphasis(line))).strip(" :")
     formulas = _DELIMITED.findall(line)
-    if len(formulas) == 1:
+    if len(formulas) == 1 and (_DELIMITED.match(line) or not re.search("[0-9]", _DELIMITED.sub("", line))):
         return "".join(formulas[0]).strip()
     line = _DELIMITED.sub(lambda found: "".join(part or "" for part in found.groups()), line)
-    return behind_phrase(line).strip().removesuffix(".").strip(" :")
+    return line.strip().removesuffix(".").strip(" :")
 
 
 def _same(latex: str) -> str:

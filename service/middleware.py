@@ -81,11 +81,11 @@ class RequestScope:
 
 
 class Exchange:
-    """One request and what is known of its response."""
+    """One request and what is known of its response. `started`: when its first byte came, as the connection says."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.id = new_request_id()
-        self.started = time.monotonic()
+        self.started: float = scope.get("state", {}).get("arrived") or time.monotonic()
         self.status: int | None = None
         self.fields: dict[str, Any] = {}
         self._send = send

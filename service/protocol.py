@@ -1,11 +1,13 @@
 """HTTP on one connection: uvicorn's, with bounds on headers, deadlines, and the one error shape for what it refuses.
 
-`scope["state"]` gets `abort`, which cuts the connection at once, and `is_surplus`: there are too many connections.
+`scope["state"]` gets `abort`, which cuts the connection at once, `is_surplus`: there are too many connections, and
+`arrived`: when the request's first byte was read, in monotonic seconds.
 """
 
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Literal
@@ -99,6 +101,7 @@ class Connection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._unparsed = bytearray()  # while there is any, a turn is booked for it
         self._when_parsed: Callable[[], object] | None = None
+        self._arrived = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -121,6 +124,8 @@ class Connection(H11Protocol):
         if self._is_refused:
             return
         is_parsing = bool(self._unparsed)
+        if not is_parsing and self.conn.their_state is not h11.SEND_BODY and not self.conn.trailing_data[0]:
+            self._arrived = time.monotonic()
         self._unparsed += data
         if not is_parsing:
             self._begin()
@@ -182,7 +187,7 @@ class Connection(H11Protocol):
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._is_surplus &= len(self.connections) > self._limits.max_connections  # until others have left
-        scope["state"].update(abort=self.abort, is_surplus=self._is_surplus)
+        scope["state"].update(abort=self.abort, is_surplus=self._is_surplus, arrived=self._arrived)
         try:
             await self._next_app(scope, receive, send)
         finally:

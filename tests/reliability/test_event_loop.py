@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.reliability.hostile import check_answers
+from tests.reliability.loop_watch import LoopWatch, read_loop_times
 from tests.reliability.members import echoing
 from tests.reliability.probing import LATEST
-from tests.reliability.processes import Serving, serving_process
+from tests.reliability.processes import CONTEXT, Serving, serving_process
 from tests.service.fakes import fake_settings
 from tests.service.served import GENERATE
 
@@ -47,7 +50,7 @@ def test_the_smallest_chunks_cost_the_others_nothing(tmp_path: Path, figure: Cal
     figure(f"200,000 chunks of a byte: {times.words}")
     assert check_answers(answers[0]) in ([400], [])  # cut while it still sends, a client may lose its answer
     assert check_answers(answers[1]) in ([415], [400], [])
-    assert times.worst[0][0] < LATEST, times.worst
+    assert times.longest < LATEST, times.worst
 
 
 def followed(serving: Serving, run_id: str) -> bytes:
@@ -71,4 +74,37 @@ def test_followers_of_a_long_run_cost_the_others_nothing(
     figure(f"{num_followers} followers of {num_events} events: {times.words}")
     assert {replay.partition(b"\r\n\r\n")[2] for replay in replays} == {replays[0].partition(b"\r\n\r\n")[2]}
     assert b"event: tie.completed" in replays[0]
-    assert times.num_turns < 40 * num_followers + 1_000  # a turn for every event would be far more
+    assert times.num_callbacks < 40 * num_followers + 1_000  # one for every event would be far more
+    assert times.longest < 2 * LATEST, times.worst
+
+
+def _tell_the_longest_turn(told: Connection, path: Path) -> None:
+    """In a process of its own: 200 callbacks of a millisecond each, ready at once."""
+    watch = LoopWatch()
+
+    async def turn() -> None:
+        for _ in range(200):
+            asyncio.get_running_loop().call_soon(work_for, 0.001)
+        await asyncio.sleep(0)
+
+    asyncio.run(turn())
+    watch.write(path)
+    told.send("written")
+
+
+def work_for(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_a_turn_is_as_long_as_all_that_is_done_in_it(tmp_path: Path) -> None:
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_tell_the_longest_turn, args=(theirs, tmp_path / "loop"))
+    process.start()
+    assert ours.poll(60)
+    process.join(10)
+
+    longest, what = read_loop_times(tmp_path / "loop").worst[0]
+    assert longest >= 0.2
+    assert what.endswith("work_for")

@@ -15,7 +15,7 @@ from service.settings import LimitSettings
 from tests.reliability.asking import CHAT, COMPLETIONS, GENERATE
 from tests.reliability.hostile import CANARY, Growth, check_error, check_nothing_is_told
 from tests.reliability.members import echoing
-from tests.reliability.probing import Probes, probing
+from tests.reliability.probing import LATEST, Probes, probing
 from tests.reliability.processes import Serving, serving_process
 from tests.service.fakes import fake_settings
 
@@ -160,13 +160,15 @@ def test_changed_bodies_do_no_harm(
         num_routes = len(posts(serving))
         check_nothing_is_told(serving)
 
+    times = serving.loop_times()
     figure(
         f"hostile bodies: {num_sent} over {num_routes} routes, answers by status {dict(sorted(statuses.items()))},"
-        f" {megabytes:+.1f} MB; {probes.words}"
+        f" {megabytes:+.1f} MB; {probes.words}; {times.words}"
     )
     assert all(status < 500 for status in statuses)
     assert statuses[400] > num_sent / 3
     assert megabytes < 5
+    assert times.longest < LATEST, times.worst
     assert not probes.are_late(OTHERS_SECONDS), probes.words
 
 
@@ -203,5 +205,7 @@ def test_a_megabyte_of_brackets_holds_nobody_up(
         plain = attacked([harmless] * len(COMPLEX))
         beside = attacked(list(COMPLEX.values()))
 
-    figure(f"JSON of a megabyte: {beside.words}; beside harmless text p99 {plain.p99 * 1000:.1f} ms")
+    times = serving.loop_times()
+    figure(f"JSON of a megabyte: {beside.words}; beside harmless text p99 {plain.p99 * 1000:.1f} ms; {times.words}")
+    assert times.longest < LATEST, times.worst
     assert not beside.are_late(max(OTHERS_SECONDS, 3 * plain.p99)), beside.words

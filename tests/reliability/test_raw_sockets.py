@@ -14,7 +14,7 @@ from service.settings import LimitSettings
 from tests.reliability.asking import GENERATE
 from tests.reliability.hostile import CANARY, Growth, check_answers, check_nothing_is_told, send
 from tests.reliability.members import echoing
-from tests.reliability.probing import probing
+from tests.reliability.probing import LATEST, probing
 from tests.reliability.processes import Serving, serving_process
 from tests.service.fakes import fake_settings
 from tests.service.served import wait_until
@@ -197,14 +197,16 @@ def test_raw_requests_do_no_harm(
         wait_until(lambda: is_at_rest(serving))
         check_nothing_is_told(serving)
 
+    times = serving.loop_times()
     statuses = Counter(status for _, each in answers for status in each)
     silent = Counter(name for name, each in answers if not each)
     figure(
         f"raw sockets: {num_sent} requests, answers by status {dict(sorted(statuses.items()))},"
-        f" {silent.total()} cut without one, {megabytes:+.1f} MB; {probes.words}"
+        f" {silent.total()} cut without one, {megabytes:+.1f} MB; {probes.words}; {times.words}"
     )
     assert {200, 400, 408, 413, 431} <= set(statuses)
     assert megabytes < 5
+    assert times.longest < LATEST, times.worst
     assert not probes.are_late(OTHERS_SECONDS), probes.words
 
 

@@ -23,6 +23,8 @@ from tests.service.fakes import OPTIONS, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, Served, serving, wait_until
 
 SEND_SECONDS = 1.5
+LONGEST_TURN = 3 * LATEST  # of CPU, while hundreds of requests come and hundreds of streams have news
+LONGEST_SEARCH = 0.3  # seconds of CPU, for garbage, beside hundreds of live requests
 MEGABYTE = 2**20
 ROOM = LimitSettings(max_running=256, max_waiting=512, max_kept_runs=8)
 
@@ -101,7 +103,9 @@ def test_no_event_is_lost_doubled_or_out_of_order(
         f" none lost, in {seconds:.1f} s; {probes.words}; {times.words}"
     )
     assert len({events[0]["id"] for events in streams}) == num_streams
-    assert times.worst[0][0] < LATEST, times.worst
+    # Wall times of `/livez` are only printed: the scripted members hold the interpreter lock as real ones do not.
+    assert times.longest < LONGEST_TURN, times.worst
+    assert times.longest_search < LONGEST_SEARCH
 
 
 @dataclass

@@ -145,6 +145,42 @@ def test_a_connection_is_kept_for_the_next_request(served: Served) -> None:
             reader.read(len(b'{"status":"alive"}'))
 
 
+def asked(name: str) -> bytes:
+    return f"GET /version HTTP/1.1\r\nhost: localhost\r\nx-request-id: {name}\r\n\r\n".encode()
+
+
+def duration(served: Served, name: str) -> float:
+    """Of the request that its client named so, as the log tells it, in seconds."""
+
+    def told() -> list[float]:
+        return [line["duration_ms"] / 1000 for line in served.lines if line.get("client_request_id") == name]
+
+    wait_until(lambda: bool(told()))
+    return told()[0]
+
+
+def test_the_log_counts_from_the_moment_a_request_came(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "_begin", lambda connection: connection.loop.call_later(0.3, connection._parse))
+    with connect(served) as connection:
+        connection.sendall(asked("parsed-late"))
+        assert connection.recv(65_536)
+
+    assert duration(served, "parsed-late") >= 0.3
+
+
+def test_the_log_does_not_count_while_a_connection_idles(served: Served) -> None:
+    with connect(served) as connection:
+        connection.sendall(asked("first"))
+        assert connection.recv(65_536)
+        time.sleep(0.4)
+        sent = time.monotonic()
+        connection.sendall(asked("second"))
+        assert connection.recv(65_536)
+        seconds = time.monotonic() - sent
+
+    assert duration(served, "second") < seconds + 0.2
+
+
 def test_a_route_can_cut_its_connection(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(request: object) -> None:
         request.state.abort()  # type: ignore[attr-defined]

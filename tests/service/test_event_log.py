@@ -291,6 +291,27 @@ def test_a_writer_in_another_thread_wakes_the_reader() -> None:
     check_story(asyncio.run(run()), "step")
 
 
+def test_the_readers_of_many_logs_are_woken_a_few_a_turn() -> None:
+    request, _ = STORY["step"]
+
+    async def run() -> list[int]:
+        """How many readers had their event after each turn of the event loop."""
+        turns = Turns(4)
+        logs = [EventLog(request, 16, turns) for _ in range(40)]
+        reads = [asyncio.create_task(log.read().get()) for log in logs]
+        await asyncio.sleep(0)
+        for log in logs:
+            log.put(Failed(MemberError("")))
+        done = [0]
+        while done[-1] < len(logs):
+            await asyncio.sleep(0)
+            done.append(sum(read.done() for read in reads))
+        return done
+
+    done = asyncio.run(asyncio.wait_for(run(), 10))
+    assert max(after - before for before, after in pairwise(done)) == 4
+
+
 def test_a_failure_is_told_in_the_one_error_shape() -> None:
     request, _ = STORY["step"]
 

@@ -71,6 +71,20 @@ MUTANTS: tuple[Mutant, ...] = (
         (CONNECTIONS + "test_what_is_sent_in_one_piece_is_parsed_in_turns",),
     ),
     Mutant(
+        "the log counts from when a request is parsed",
+        "service/protocol.py",
+        ", arrived=self._arrived)",
+        ")",
+        (CONNECTIONS + "test_the_log_counts_from_the_moment_a_request_came",),
+    ),
+    Mutant(
+        "the news of all streams are told in one turn of the event loop",
+        "service/event_log.py",
+        "call_soon_threadsafe(self._turns.put, self._news.set)",
+        "call_soon_threadsafe(self._news.set)",
+        ("tests/service/test_event_log.py::test_the_readers_of_many_logs_are_woken_a_few_a_turn",),
+    ),
+    Mutant(
         "a body may have any number of chunks",
         "service/protocol.py",
         "        self._num_chunks += data.chunk_start",

@@ -56,12 +56,28 @@ def test_k_tokens_a_step_go_with_a_kth_of_the_interval():
     assert told["exact"] == EXACT
 
 
-def test_half_the_forwards_within_the_interval_of_exact_is_told_apart():
+def test_half_the_forwards_within_the_margin_is_told_apart():
     assert price(90, 40).halves_within
     assert not price(90, 41).halves_within
-    assert price(83, 40).halves_within  # 82.6 is the interval's lower end
-    assert not price(82, 40).halves_within
+    assert price(89, 40).halves_within  # -1 - 1.96 * sqrt(2 - 1 / 102), of 102
+    assert not price(88, 40).halves_within  # -2 - 1.96 * sqrt(3 - 4 / 102) = -5.4 %
     assert price(99, 40).halves_within
+
+
+def test_few_items_do_not_pass_for_being_few():
+    records = [
+        record(condition, number, True, decode_forwards={"ann": 40 if label == CHEAP else 80}, score_forwards={})
+        for label, condition in ways(ASKED).items()
+        for number in range(20)
+    ]
+
+    assert not any(each.halves_within for each in prices(results(records, ASKED)))
+
+
+def test_a_way_is_worse_only_where_p_says_so():
+    told = measured(**{CHEAP: (86, 40)})  # 0 against 4: p = 0.125
+
+    assert render(told).sentences[1:] == ()
 
 
 def test_a_price_is_paired_with_the_exact_way():
@@ -73,7 +89,7 @@ def test_a_price_is_paired_with_the_exact_way():
 
 def test_the_cheapest_way_and_the_ones_that_are_worse_are_named():
     first, *worse = render(measured(**{CHEAP: (92, 16), "`top_k`, k = 4": (70, 10)})).sentences
-    assert first.startswith(f"1 of {len(ways(ASKED)) - 1} ways halve the forwards within the interval of exact.")
+    assert first.startswith(f"1 of {len(ways(ASKED)) - 1} ways halve the forwards within 5 points of exact.")
     assert "The cheapest is `threshold` 0.9: 16.0 forwards a request instead of 80.0, +2.0 [" in first
     assert [said.partition(" is worse: ")[0] for said in worse] == ["`top_k`, k = 4"]
 

@@ -1,8 +1,11 @@
 """Intervals and tests of shares, against values worked by hand or published."""
 
+import math
+import random
+
 import pytest
 
-from tie_core.evaluation.intervals import mcnemar, paired, wilson
+from tie_core.evaluation.intervals import clustered, lowest_difference, mcnemar, paired, wilson
 
 
 def test_wilson_interval_of_a_published_example():
@@ -36,7 +39,6 @@ def test_equal_answers_differ_by_nothing():
     found = paired([True, False, True], [True, False, True])
 
     assert (found.difference, found.interval.low, found.interval.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
-    assert not found.interval.is_above_zero
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,60 @@ def test_mcnemar_doubles_the_smaller_binomial_tail(only_first, only_second, p_va
 def test_mcnemar_takes_a_thousand_items_and_more():
     assert mcnemar(0, 1000) < 1e-300
     assert mcnemar(1000, 1000) == 1.0
+
+
+def test_mcnemar_is_the_binomial_tail_of_many_discordant_items():
+    # Normal with continuity correction: z = (|b - c| - 1) / sqrt(b + c) = 1.994.
+    assert mcnemar(3_466, 3_634) == pytest.approx(math.erfc((167) / math.sqrt(7_100) / math.sqrt(2)), rel=0.01)
+
+
+def test_mcnemar_takes_a_step_for_each_item_of_the_smaller_side():
+    class Counted(int):
+        products = 0
+
+        def __sub__(self, other):
+            Counted.products += 1
+            return int(self) - other
+
+        def __add__(self, other):
+            return Counted(int(self) + int(other))
+
+    mcnemar(Counted(300), Counted(400))
+
+    assert Counted.products == 300
+
+
+def test_the_lowest_difference_is_agresti_and_mins():
+    # b = 2, c = 1, n = 4: d = 1/6 and variance (4 - 1/6) / 36, so 1/6 - 1.959964 * 0.326314.
+    assert lowest_difference([True, True, True, False], [False, False, True, True]) == pytest.approx(
+        -0.472898, abs=1e-5
+    )
+
+
+def test_few_items_say_little_of_a_difference_even_where_none_differs():
+    lowest = [lowest_difference([True] * num, [True] * num) for num in (10, 38, 1_000)]
+
+    assert lowest == pytest.approx([-0.163330, -0.048999, -0.001956], abs=1e-5)  # 1.959964 / (n + 2)
+
+
+def test_rounds_of_one_run_count_for_less_than_rounds_of_many():
+    # Ratio 1/4 of 8, variance between runs 2 * 2 / 8 / (3 / 16) times that of independent rounds: 3 in effect.
+    assert clustered([(2, 4), (0, 4)]) == wilson(0.75, 3)
+    assert clustered([(1, 4), (1, 4)]) == wilson(2, 8)  # not more than there are
+    assert clustered([(0, 4), (0, 4), (0, 0)]) == wilson(0, 2)
+    assert clustered([(1, 4)]) == wilson(0.25, 1)
+
+
+def test_the_interval_of_alike_rounds_covers_their_rate_as_often_as_it_says():
+    rng = random.Random(0)
+
+    def run():
+        rate = rng.choice((0.05, 0.45))
+        return sum(rng.random() < rate for _ in range(10)), 10
+
+    samples = [[run() for _ in range(60)] for _ in range(400)]
+    covered = sum(interval.low <= 0.25 <= interval.high for interval in map(clustered, samples))
+    independently = [wilson(sum(num for num, _ in counts), 600) for counts in samples]
+
+    assert 0.92 < covered / 400 < 0.98
+    assert sum(interval.low <= 0.25 <= interval.high for interval in independently) / 400 < 0.9

@@ -3,7 +3,7 @@
 import pytest
 
 from tie_core.evaluation.intervals import paired
-from tie_core.evaluation.sections import Figure, Grid, P, Points, Section, Share, Words, compared, effect, sign
+from tie_core.evaluation.sections import Figure, Grid, P, Points, Rate, Section, Share, Words, compared, effect, sign
 
 
 def test_a_grid_is_markdown_and_data():
@@ -25,6 +25,15 @@ def test_a_grid_is_markdown_and_data():
 def test_a_share_of_nothing_is_no_share():
     assert Share(0, 0).text() == "–"
     assert Share(0, 0).data() == {"num": 0, "of": 0}
+
+
+def test_a_rate_has_the_interval_of_its_runs():
+    rate = Rate(((2, 4), (0, 4), (0, 0)))
+
+    assert rate.text() == "25.0 [3.7, 74.4]"  # Wilson's of 0.75 of 3
+    assert (rate.data()["num"], rate.data()["of"], rate.data()["share"]) == (2, 8, 0.25)
+    assert Rate(((0, 0),)).text() == "–"
+    assert Rate(((0, 0),)).data() == {"num": 0, "of": 0}
 
 
 def test_figures_can_have_a_sign():
@@ -51,10 +60,11 @@ def test_an_effect_stands_beside_the_papers():
         ("1111111111", "0000000000", -0.5, "the opposite"),
         ("0000000000", "1111111111", -0.5, "the same"),
         ("1100000000", "0110000000", 0.5, "not told apart from 0"),
+        ("1111000000", "0000000000", 0.5, "not told apart from 0"),  # p = 0.125, though a normal interval is above 0
         ("1111111111", "0000000000", None, "–"),
     ],
 )
-def test_signs_agree_only_where_the_interval_leaves_out_zero(first, second, published, said):
+def test_signs_agree_only_where_p_is_small(first, second, published, said):
     one, other = ([digit == "1" for digit in digits] for digits in (first, second))
 
     assert sign(paired(one, other), published) == said

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from tie_core.evaluation.conditions import Condition, tie_by
-from tie_core.evaluation.intervals import Paired, wilson
+from tie_core.evaluation.intervals import LEAST_P, Paired, lowest_difference
 from tie_core.evaluation.records import Record
 from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.sections import Cell, Figure, Grid, P, Points, Section, Share, Words, compared
@@ -46,8 +46,11 @@ EXACT: Final = tie_by("tcc")
 NOTE: Final = """\
 Ways to spend fewer forwards, each with tcc, against the exact way on the same items. k tokens a step go with n / k.
 "Approximated" is the share of requests in which an approximation committed something, or a step read a window; "halves
-within" means at most half of the exact way's forwards, at an accuracy not below its interval. The constants were tried
-on the zoo alone; with other models they may save less or cost more."""
+within" means at most half of the exact way's forwards, and an accuracy that is surely not {margin:.0f} points below it:
+so says the lower bound of Agresti and Min's paired interval, which few items leave wide. "Worse" is what McNemar's p
+tells apart ({p}). The constants were tried on the zoo alone; with other models they may save less or cost more."""
+MARGIN: Final = 0.05
+"""How much of the exact way's share of right answers "within" may lose at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def _price(label: str, runs: tuple[Record, ...], exact: tuple[Record, ...]) -> P
         forwards=forwards,
         share_of_exact=share_of_exact,
         approximated=fmean(bool(run.approximations) for run in runs),
-        halves_within=share_of_exact <= 0.5 and fmean(right) >= wilson(sum(exactly), len(exactly)).low,
+        halves_within=share_of_exact <= 0.5 and lowest_difference(right, exactly) > -MARGIN,
     )
 
 
@@ -105,7 +108,8 @@ def render(results: Results) -> Section:
     told = prices(results)
     header = ("", "right, %", "over exact", "p", "forwards", "of exact, %", "approximated, %", "halves within")
     grid = Grid(header, tuple(map(_row, told)))
-    return Section("fewer_steps", "Fewer steps", NOTE, (grid,), (_cheapest(told), *_worse(told)))
+    note = NOTE.format(margin=100 * MARGIN, p=f"p < {LEAST_P}")
+    return Section("fewer_steps", "Fewer steps", note, (grid,), (_cheapest(told), *_worse(told)))
 
 
 def _row(price: Price) -> tuple[Cell, ...]:
@@ -117,7 +121,7 @@ def _row(price: Price) -> tuple[Cell, ...]:
 def _cheapest(told: tuple[Price, ...]) -> str:
     exact, *cheaper = told
     halving = [price for price in cheaper if price.halves_within]
-    said = f"{len(halving)} of {len(cheaper)} ways halve the forwards within the interval of exact."
+    said = f"{len(halving)} of {len(cheaper)} ways halve the forwards within {100 * MARGIN:.0f} points of exact."
     if not halving:
         return said
     best = min(halving, key=lambda price: price.forwards)
@@ -131,5 +135,5 @@ def _worse(told: tuple[Price, ...]) -> tuple[str, ...]:
     return tuple(
         f"{price.label} is worse: {points_with_interval(price.to_exact)} points."
         for price in told
-        if price.to_exact is not None and price.to_exact.interval.high < 0
+        if price.to_exact is not None and price.to_exact.is_told_apart and price.to_exact.difference < 0
     )

@@ -57,10 +57,15 @@ class Results:
         return tuple(not any(run.members_right.values()) for run in self.runs(POST))
 
 
+def changes_by_run(runs: Iterable[Record]) -> tuple[tuple[int, int], ...]:
+    """Of each run the rounds that another member led than the one before, of all its rounds but the first."""
+    return tuple((run.switches, max(0, len(run.rounds) - 1)) for run in runs)
+
+
 def change_rate(runs: Iterable[Record]) -> tuple[int, int]:
-    """The rounds that another member led than the one before, of all rounds but each run's first."""
-    runs = tuple(runs)
-    return sum(run.switches for run in runs), sum(max(0, len(run.rounds) - 1) for run in runs)
+    """The same of all runs together."""
+    changes = changes_by_run(runs)
+    return sum(switched for switched, _ in changes), sum(num for _, num in changes)
 
 
 def stage_of(number: int, num_rounds: int, num_stages: int = len(STAGES)) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tie_core.evaluation.intervals import Paired, paired, wilson
+from tie_core.evaluation.intervals import Paired, clustered, paired, wilson
 from tie_core.evaluation.tables import NOTHING, figure, p_value, percent_with_interval, points_with_interval, table
 
 Right = Sequence[bool]  # item by item
@@ -35,6 +35,29 @@ class Share:
 
     def data(self) -> Any:
         return asdict(self) | ({"share": self.value, "interval": asdict(wilson(self.num, self.of))} if self.of else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of rounds, given by run as so many of so many, in percent with an interval that knows that a run's rounds
+    are alike."""
+
+    by_run: tuple[tuple[int, int], ...]
+
+    @property
+    def num(self) -> int:
+        return sum(num for num, _ in self.by_run)
+
+    @property
+    def of(self) -> int:
+        return sum(of for _, of in self.by_run)
+
+    def text(self) -> str:
+        return percent_with_interval(self.num / self.of, clustered(self.by_run)) if self.of else NOTHING
+
+    def data(self) -> Any:
+        told = {"num": self.num, "of": self.of}
+        return told | ({"share": self.num / self.of, "interval": asdict(clustered(self.by_run))} if self.of else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +116,7 @@ class Words:
         return self.said
 
 
-Cell = Share | Points | P | Figure | Words
+Cell = Share | Rate | Points | P | Figure | Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +179,6 @@ def effect(what: str, first: Right, second: Right, paper: float | None) -> tuple
 def sign(here: Paired | None, paper: float | None) -> str:
     if paper is None:
         return NOTHING
-    if here is None or here.interval.low <= 0 <= here.interval.high:
+    if here is None or not here.is_told_apart:
         return "not told apart from 0"
     return "the same" if (here.difference > 0) == (paper > 0) else "the opposite"

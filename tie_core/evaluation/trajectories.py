@@ -8,8 +8,8 @@ from typing import Final
 from tie_core.evaluation import paper
 from tie_core.evaluation.conditions import POST, SCORES, Condition, tie_by
 from tie_core.evaluation.leaders import injection
-from tie_core.evaluation.results import STAGES, Results, Study, change_rate, changes_of, switches_by_stage
-from tie_core.evaluation.sections import EFFECT_HEADER, Cell, Figure, Grid, Right, Section, Share, Words, effect
+from tie_core.evaluation.results import STAGES, Results, Study, changes_by_run, changes_of, switches_by_stage
+from tie_core.evaluation.sections import EFFECT_HEADER, Cell, Figure, Grid, Rate, Right, Section, Share, Words, effect
 
 RELAYED: Final = tuple(map(tie_by, SCORES))
 
@@ -49,7 +49,7 @@ def change_rates(results: Results) -> Section:
     published = paper.CHANGE_RATE.get(results.study.task.name)
     rows: list[tuple[Cell, ...]] = []
     for condition in RELAYED:
-        rate = Share(*change_rate(results.runs(condition)))
+        rate = Rate(changes_by_run(results.runs(condition)))
         of_paper = published if condition.options["score"] == "tcc" else None
         rows.append((Words(condition.label), Figure(rate.of, 0), rate, Figure(of_paper)))
     others = ", ".join(f"{task} {rate} %" for task, rate in paper.CHANGE_RATE.items())
@@ -73,7 +73,7 @@ def switches(results: Results) -> Section:
         stages = switches_by_stage(results.runs(condition))
         total = sum(switched for switched, _ in stages)
         shares = (Figure(100 * switched / total if total else None) for switched, _ in stages)
-        rates = (Share(switched, num) for switched, num in stages)
+        rates = map(Rate, zip(*(switches_by_stage([run]) for run in results.runs(condition)), strict=True))
         rows.append((Words(condition.label), Figure(total, 0), *shares, *rates))
         if total:
             is_early = stages[0][0] / max(1, stages[0][1]) > stages[-1][0] / max(1, stages[-1][1])

@@ -15,16 +15,17 @@ _NUMBER = re.compile(
     r"(?:\.[0-9]+)?(?:/[0-9]+)?)"
 )
 _SCALED = re.compile(r"e[0-9]|[kKM]\b|\s*(?:hundred|thousand|million|billion|trillion)\b")
-_CALCULATION = re.compile(r"[-+*/^×÷·]\s*[0-9(]|[0-9]\s*x\s*[0-9]")
+_CALCULATION = re.compile(r"[-+*/×÷·]\s*[0-9(]|[0-9)]\s*\^|[0-9]\s*x\s*[0-9]")
+_ASIDE = re.compile(r"(?<=[0-9])\s+\([^()]*\)")
 _PHRASE = re.compile(r"\banswer(?: is|:)|\bvalue of [^.]{1,40}? is\b", re.IGNORECASE)
-_REMARK = re.compile(r"(?<=\S)\s+\([^()]*(?:=|(?<!\\)\b[A-Za-z]{4})[^()]*\)")
+_REMARK = re.compile(r"\s+\([^()]*(?:=|(?<!\\)\b[A-Za-z]{4})[^()]*\)")
 _EMPHASIS = re.compile(
     r"(?<![\w)\]}\s*])\*+|\*+(?![\w(\[{\s*\\-])"  # not between two operands
     r"|(?<=\s)\*\*(?=[^\s*])|(?<=[^\s*])\*\*(?=\s)|`"  # at one side of a word
 )
 _GOES_ON = r"(?!(?i:and|or|is|because|since|but)\b)"
 _NO_NAME = rf"(?!\. {_GOES_ON}[a-z])(?!(?<=A) {_GOES_ON}[A-Za-z])"
-"""Behind a letter: it is not short for a name (`E. coli`) and no article (`A dog`)."""
+"""Behind a letter that is not short for a name (`E. coli`) and no article (`A dog`)."""
 _MARKS = str.maketrans({"$": " ", "\N{MINUS SIGN}": "-", "£": " ", "€": " "})
 _LATEX = (
     (r"\$", "$"),
@@ -68,8 +69,9 @@ def without_emphasis(text: str) -> str:
 
 
 def without_remarks(text: str) -> str:
-    """The text without what stands in parentheses behind something and has an equals sign or a word: `(= 6*7)`."""
-    return _REMARK.sub("", text)
+    """The text without what stands in parentheses behind a number and has an equals sign or a word: `(= 6*7)`."""
+    first = re.search("[0-9]", text)
+    return text if first is None else text[: first.end()] + _REMARK.sub("", text[first.end() :])
 
 
 def stated_line(text: str) -> str:
@@ -84,7 +86,7 @@ def number_in(text: str) -> Fraction | None:
 
     Thousands may have commas or spaces; currencies, units and percent signs are left out.
     """
-    sides = without_remarks(behind_phrase(_plain(text))).split("=")
+    sides = _ASIDE.sub("", without_remarks(behind_phrase(_plain(text)))).split("=")
     found = [first for side in sides if (first := _NUMBER.search(side)) and not _is_calculation(side)]
     if not found or _SCALED.match(found[-1].string, found[-1].end()):
         return None
@@ -116,7 +118,7 @@ def letter_in(text: str, choices: Mapping[str, str]) -> str | None:
             return letter
         if re.match(rf"[\W_]*(?:(?:and|or)\b\W*)?\(?[{letters}](?:[).:,]|\s*$|\s+(?:and|or)\b)", rest):
             return None
-        if re.match(_NO_NAME, tail[opening.end(1) :]):
+        if re.match(_NO_NAME, tail[opening.end(1) :]) or rest.split()[0] in choices[letter].split():
             named.add(letter)
     named = named or set(re.findall(rf"(?<![\w'])(?<!not )([{letters}])(?![\w']){_NO_NAME}", tails[-1]))
     return named.pop() if len(named) == 1 else None

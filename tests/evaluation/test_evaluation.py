@@ -177,6 +177,38 @@ def test_the_better_condition_is_chosen(tmp_path):
     assert report.chapters[0].experiment.study.chosen == tie_by("top1")
 
 
+def test_the_best_part_of_the_members_is_chosen_beside_the_best_condition(tmp_path):
+    class Better(ScriptedSide):
+        """All members are right on all items, bob and cat on some, ann and bob on none."""
+
+        def ask(self, question, listen):
+            models = question.condition.models
+            is_right = not models or ("cat" in models and int(question.prompt.removeprefix("say ")) % 2)
+            super().ask(replace(question, prompt=question.prompt if is_right else "say nothing"), listen)
+
+    words = "post; score=tcc models=ann,bob; score=tcc; score=tcc models=bob,cat"
+    report = evaluation(
+        tmp_path, Better(), tasks=(task(40),), conditions=parse_conditions(words), num_to_choose=8
+    ).run()
+
+    found = report.chapters[0].experiment.study
+    assert (found.chosen.key, found.chosen_part.key) == ("score=tcc", "score=tcc models=bob,cat")
+    told = report.write(tmp_path / "page.md")
+    assert "over TIE, score=tcc models=bob,cat (the best part on validation items) | +" in told
+
+
+@pytest.mark.parametrize(
+    ("models", "says"), [("ann,bbo", "the members are ann, bob, cat"), ("ann,ann", "a member is named twice")]
+)
+def test_members_that_are_not_there_are_refused_before_any_request(tmp_path, models, says):
+    side = ScriptedSide()
+
+    with pytest.raises(TaskError, match=says):
+        evaluation(tmp_path, side, conditions=parse_conditions(f"post; score=tcc models={models}")).run()
+
+    assert side.asked == []
+
+
 def test_what_is_chosen_is_measured_even_where_it_is_not_named(tmp_path):
     report = evaluation(tmp_path, tasks=(task(40),), conditions=(POST, RANDOM), num_to_choose=2).run()
 

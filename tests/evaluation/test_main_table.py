@@ -1,12 +1,15 @@
 """The main table of three members, with figures worked by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.evaluation.answers import MEMBERS, post, ran, record, results, study
-from tie_core.evaluation.conditions import POST, RANDOM, standard, tie_by
+from tie_core.evaluation.conditions import POST, RANDOM, Condition, standard, tie_by
 from tie_core.evaluation.main_table import conditions, render
 
 TCC = tie_by("tcc")
+PAIRS = ("ann,bob", "bob,cat")
 ASKED = study([TCC])
 ALONE = ["100", "110", "010", "010", "000", "000"]  # ann 2, bob 3, cat 0; all fail the last two
 POSTED = post(ALONE, "110000")
@@ -112,6 +115,21 @@ def test_what_is_missing_lost_or_approximate_is_said():
         "TIE, tcc: in 1 runs a member was lost to a round.",
         "TIE, tcc: 33.3 % of the runs are approximate.",
     )
+
+
+def test_all_members_are_paired_with_every_part_of_them():
+    pairs = [Condition(f"TIE of {names}", {"score": "tcc"}, models=tuple(names.split(","))) for names in PAIRS]
+    records = [*POSTED, *TIED, *ran(pairs[0], "100110"), *ran(pairs[1], "111110")]
+
+    section = render(results(records, replace(study([TCC, *pairs]), chosen_part=pairs[1])))
+
+    (parts,) = [grid for grid in section.grids if grid.header[0] == "all members over a part of them"]
+    (first, gained, p), (second, nothing, _) = parts.rows
+    assert first.text() == "TIE, tcc over TIE of ann,bob"
+    assert (gained.paired.only_first, gained.paired.only_second, p.text()) == (2, 0, "0.5000")
+    assert second.text() == "TIE, tcc over TIE of bob,cat (the best part on validation items)"
+    assert nothing.paired is None
+    assert "all members over a part of them" not in [grid.header[0] for grid in grids()[1].grids]
 
 
 def test_members_that_a_condition_leaves_out_have_led_nothing():

@@ -110,28 +110,35 @@ class Evaluation:
     def _chapter(self, task: Task) -> Chapter:
         wishes = self.wishes
         task = replace(task, options={**task.options, **wishes.options})
-        chosen = self._choose(task) if wishes.num_to_choose is not None else None
+        chosen, part = self._choose(task) if wishes.num_to_choose is not None else (None, None)
         conditions = wishes.conditions or standard()
         if chosen is not None:
             conditions = (*(condition for condition in conditions if condition != CHOSEN), chosen)
-        experiment = self._experiment(task, wishes.measured_split, conditions, chosen)
+        experiment = self._experiment(task, wishes.measured_split, conditions, chosen, part)
         most = len(experiment.items)
         sizes = {name: min(most, num or wishes.num_items or most) for name, num in wishes.tables.items()}
         experiment.check(experiment.conditions(list(sizes)))
         self._answer(task.name, experiment, experiment.missing_for(sizes))
         return Chapter(experiment, sizes, experiment.sections(sizes))
 
-    def _choose(self, task: Task) -> Condition:
-        """On validation items, before any other item is asked."""
+    def _choose(self, task: Task) -> tuple[Condition, Condition | None]:
+        """On validation items, before any other item is asked: the best condition, and the best of those that ask a
+        part of the members (None: there are none)."""
         candidates = self.wishes.candidates
-        experiment = self._experiment(task, "validation", candidates, None)
+        experiment = self._experiment(task, "validation", candidates)
         num_items = min(len(experiment.items), self.wishes.num_to_choose or 0)
         experiment.check(candidates)
         self._answer(f"{task.name}, validation", experiment, experiment.missing(candidates, num_items))
-        return choose(experiment.results(num_items), candidates)
+        results, parts = experiment.results(num_items), [each for each in candidates if each.models]
+        return choose(results, candidates), choose(results, parts) if parts else None
 
     def _experiment(
-        self, task: Task, split: Split, conditions: Sequence[Condition], chosen: Condition | None
+        self,
+        task: Task,
+        split: Split,
+        conditions: Sequence[Condition],
+        chosen: Condition | None = None,
+        chosen_part: Condition | None = None,
     ) -> Experiment:
         seed = self.wishes.seed
         items = load_items(task, self.data, split, seed)
@@ -144,6 +151,7 @@ class Evaluation:
             self.out / f"{task.name}.{split}.jsonl",
             conditions=conditions,
             chosen=chosen,
+            chosen_part=chosen_part,
             drawn={"split": split, "seed": seed},
             told=self.told,
         )

@@ -37,6 +37,7 @@ class Experiment:
         *,
         conditions: Sequence[Condition],
         chosen: Condition | None = None,
+        chosen_part: Condition | None = None,
         drawn: Mapping[str, Any],
         told: Mapping[str, Any],
     ) -> None:
@@ -45,7 +46,7 @@ class Experiment:
         intervals: dict[str, int] = {
             score: side.resolve({**task.options, "score": score})["interval"] for score in SCORES
         }
-        self.study = Study(task, tuple(side.members), base, intervals, tuple(conditions), chosen)
+        self.study = Study(task, tuple(side.members), base, intervals, tuple(conditions), chosen, chosen_part)
         circumstances = {
             "task": task.name,
             "items": {**drawn, "digest": items_digest(items), "of": len(items)},
@@ -72,6 +73,10 @@ class Experiment:
         for condition in conditions:
             if condition.needs_models_here and not self._side.is_here:
                 raise TaskError(f"a server cannot be asked for this: {condition.label}; load the models here")
+            if not set(condition.models) <= set(self.study.members):
+                raise TaskError(f"{condition.label}: the members are {', '.join(self.study.members)}")
+            if len(set(condition.models)) < len(condition.models):
+                raise TaskError(f"{condition.label}: a member is named twice")
             self._digest(condition)
         for record in self.records.values():
             if self._digests.get(record.condition, record.options) != record.options:

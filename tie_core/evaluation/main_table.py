@@ -6,6 +6,7 @@ from typing import Final
 
 from tie_core.evaluation import paper
 from tie_core.evaluation.conditions import POST, Condition, tie_by
+from tie_core.evaluation.parts import over_parts
 from tie_core.evaluation.records import Record
 from tie_core.evaluation.results import STAGES, Results, Study, change_rate, changes_of, wins_by_stage
 from tie_core.evaluation.sections import (
@@ -43,16 +44,12 @@ def render(results: Results) -> Section:
     asked = conditions(results.study)
     relayed = [condition for condition in asked if condition.options.get("interval") != POST.options["interval"]]
     grids = [_answers(results, asked), _rounds(results, relayed), _stages(results, relayed), _changes(results)]
+    grids += [grid] if (grid := over_parts(results, relayed)) is not None else []
     grids += [_groups(results, asked)] if len({item.group for item in results.items}) > 1 else []
     published = paper.ACCURACY.get(results.study.task.name)
     grids += [_published(published), _gains(results, relayed)] if published else []
     note = NOTE.format(best=results.best_member())
     return Section("main", "Right answers", note, tuple(grids), tuple(_sentences(results, asked)))
-
-
-def label_of(study: Study, condition: Condition) -> str:
-    is_chosen = study.chosen is not None and condition.key == study.chosen.key
-    return condition.label + " (chosen on validation items)" * is_chosen
 
 
 def _answers(results: Results, asked: Sequence[Condition]) -> Grid:
@@ -63,7 +60,7 @@ def _answers(results: Results, asked: Sequence[Condition]) -> Grid:
         runs = results.runs(condition)
         seconds = fmean(run.seconds for run in runs)
         rows.append(
-            _answer_row(results, label_of(results.study, condition), results.right(condition), _spent(runs), seconds)
+            _answer_row(results, results.study.label_of(condition), results.right(condition), _spent(runs), seconds)
         )
     solvable = [not failed for failed in results.failed_by_all()]
     rows.append(_answer_row(results, "best possible choice among finished answers", solvable, _spent(post)))
@@ -105,7 +102,7 @@ def _rounds(results: Results, relayed: Sequence[Condition]) -> Grid:
         runs = results.runs(condition)
         switched, later = change_rate(runs)
         num = sum(len(run.rounds) for run in runs)
-        cells: tuple[Cell, ...] = (Words(label_of(results.study, condition)), Figure(num / len(runs), 2))
+        cells: tuple[Cell, ...] = (Words(results.study.label_of(condition)), Figure(num / len(runs), 2))
         cells += (Figure(100 * switched / later if later else None),)
         rows.append((*cells, *(_percent(sum(run.wins.get(name, 0) for run in runs), num) for name in members)))
     return Grid(header, tuple(rows))
@@ -114,7 +111,7 @@ def _rounds(results: Results, relayed: Sequence[Condition]) -> Grid:
 def _stages(results: Results, relayed: Sequence[Condition]) -> Grid:
     rows: list[tuple[Cell, ...]] = [
         (
-            Words(f"{label_of(results.study, condition)}: led by {name}"),
+            Words(f"{results.study.label_of(condition)}: led by {name}"),
             *(_percent(led, num) for led, num in wins_by_stage(results.runs(condition), name)),
         )
         for condition in relayed
@@ -139,7 +136,7 @@ def _changes(results: Results) -> Grid:
 
 def _groups(results: Results, asked: Sequence[Condition]) -> Grid:
     ways = [(f"{name} alone", right) for name, right in _alone(results)]
-    ways += [(label_of(results.study, condition), results.right(condition)) for condition in asked]
+    ways += [(results.study.label_of(condition), results.right(condition)) for condition in asked]
     rows: list[tuple[Cell, ...]] = []
     for group in dict.fromkeys(item.group for item in results.items):
         inside = [item.group == group for item in results.items]

@@ -96,8 +96,22 @@ def test_records_of_members_in_another_order_or_of_other_references_are_refused(
 
     with pytest.raises(TaskError, match=r'order: there \["ann", "bob", "cat"\], now \["cat", "bob", "ann"\]'):
         evaluation(tmp_path, other).run()
-    with pytest.raises(TaskError, match=r"items.digest: there"):
+    with pytest.raises(TaskError, match=r"verdicts by other references: have them judged anew by --regrade"):
         evaluation(tmp_path, tasks=(corrected,)).run()
+
+
+def test_references_that_were_corrected_judge_what_is_recorded(tmp_path):
+    corrected = task(6, load=lambda folder: tuple(replace(item, reference="0") for item in items(6)))
+    evaluation(tmp_path).run()
+    side = ScriptedSide()
+
+    evaluation(tmp_path, side, tasks=(corrected,), regrades=True).run()
+    again = evaluation(tmp_path, side, tasks=(corrected,)).run()
+
+    assert side.asked == []
+    assert sum(again.chapters[0].experiment.results(6).right(POST)) == 1
+    with pytest.raises(TaskError, match="verdicts by other references"):
+        evaluation(tmp_path).run()
 
 
 def test_records_under_defaults_that_have_changed_are_refused(tmp_path):

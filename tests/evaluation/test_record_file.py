@@ -43,7 +43,11 @@ def test_records_come_back_as_they_were(tmp_path):
     path = written(tmp_path / "a" / "numbers.jsonl")
 
     assert list(file_at(path).load().values()) == WRITTEN
-    assert json.loads(path.read_text().splitlines()[0]) == {"of": OF, "told": {"date": "2026-01-02"}}
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "of": OF,
+        "references": "",
+        "told": {"date": "2026-01-02"},
+    }
 
 
 def test_a_line_that_was_broken_off_is_removed_and_written_anew(tmp_path):

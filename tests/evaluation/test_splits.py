@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.answers import items, task
 from tie_core.errors import TaskError
-from tie_core.evaluation.splits import items_digest, load_items
+from tie_core.evaluation.splits import items_digest, load_items, references_digest
 from tie_core.evaluation.tasks import TASKS, find_tasks
 
 HERE = Path()
@@ -42,11 +42,13 @@ def test_a_split_without_items_is_refused():
         load_items(task(1), HERE, "validation", 0)
 
 
-def test_the_digest_depends_on_prompts_and_references_and_not_on_the_order():
+def test_one_digest_is_of_prompts_and_one_of_references_and_none_of_the_order():
     corrected = tuple(replace(item, reference="0") for item in items(4))
+    reworded = tuple(replace(item, prompt="say it") for item in items(4))
 
-    assert items_digest(items(4)) == items_digest(items(4)[::-1])
-    assert len({items_digest(of) for of in (items(4), items(5), corrected)}) == 3
+    for digest, other, same in ((items_digest, reworded, corrected), (references_digest, corrected, reworded)):
+        assert digest(items(4)) == digest(items(4)[::-1]) == digest(same)
+        assert len({digest(of) for of in (items(4), items(5), other)}) == 3
 
 
 def test_the_zoo_is_a_task_whose_right_answers_are_graded_right():

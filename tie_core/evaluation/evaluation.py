@@ -144,7 +144,7 @@ class Evaluation:
         items = load_items(task, self.data, split, seed)
         if len(items) < FEWEST_ITEMS:
             raise TaskError(f"{task.name} has {len(items)} {split} items, and an interval needs {FEWEST_ITEMS}")
-        experiment = Experiment(
+        return Experiment(
             self.side,
             task,
             items,
@@ -154,10 +154,8 @@ class Evaluation:
             chosen_part=chosen_part,
             drawn={"split": split, "seed": seed},
             told=self.told,
+            regrades=self.wishes.regrades,
         )
-        if self.wishes.regrades:
-            experiment.regrade()
-        return experiment
 
     def _answer(self, name: str, experiment: Experiment, work: Sequence[Work]) -> None:
         for _ in self.track(name, work, experiment.run(work)):

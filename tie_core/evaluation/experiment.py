@@ -13,7 +13,7 @@ from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.running import Work, run
 from tie_core.evaluation.sections import Section
 from tie_core.evaluation.sides import Side
-from tie_core.evaluation.splits import items_digest
+from tie_core.evaluation.splits import items_digest, references_digest
 from tie_core.evaluation.task import Item, Task
 
 Sizes = Mapping[str, int]
@@ -21,7 +21,8 @@ Sizes = Mapping[str, int]
 
 
 class Experiment:
-    """`items` are all of a split, whatever part of them is asked for, so that more can be asked for later.
+    """`items` are all of a split, whatever part of them is asked for, so that more can be asked for later. `regrades`
+    asks the grader anew about every text in the file.
 
     Raises:
         TaskError: the file holds records of something else.
@@ -40,6 +41,7 @@ class Experiment:
         chosen_part: Condition | None = None,
         drawn: Mapping[str, Any],
         told: Mapping[str, Any],
+        regrades: bool = False,
     ) -> None:
         self.items, self._side = tuple(items), side
         base = side.resolve(task.options)
@@ -55,8 +57,10 @@ class Experiment:
             **side.circumstances(),
         }
         self._digests: dict[str, str] = {}  # of the options of every condition that was resolved
-        self.file = RecordFile(path, circumstances, told)
-        self.records: dict[Key, Record] = self.file.load()
+        self.file = RecordFile(path, circumstances, told, references_digest(items))
+        self.records: dict[Key, Record] = self.file.load(to_regrade=regrades)
+        if regrades:
+            self._regrade()
 
     def conditions(self, tables: Sequence[str]) -> tuple[Condition, ...]:
         """Those of the tables, each once."""
@@ -111,8 +115,7 @@ class Experiment:
             self.records[record.condition, record.item] = record
             yield record
 
-    def regrade(self) -> None:
-        """Ask the grader anew about every text in the file, and no model about anything."""
+    def _regrade(self) -> None:
         items = {item.id: item for item in self.items}
         for key, record in self.records.items():
             self.records[key] = graded(record, self.study.task, items[record.item])

@@ -19,15 +19,19 @@ Key = tuple[str, str]
 
 
 class RecordFile:
-    """`circumstances` are what all records must share: task, items, options, versions, weights. `told` is noted too."""
+    """`circumstances` are what all records must share: task, items, options, versions, weights; `references` what their
+    verdicts must. `told` is noted too."""
 
-    def __init__(self, path: Path, circumstances: Mapping[str, Any], told: Mapping[str, Any]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, circumstances: Mapping[str, Any], told: Mapping[str, Any], references: str = ""
+    ) -> None:
+        self.path, self._references = path, references
         self.circumstances: dict[str, Any] = json.loads(json.dumps(circumstances))  # as it is read back
         self._told = dict(told)
 
-    def load(self) -> dict[Key, Record]:
-        """What is there already; a last line that was broken off is removed, and an empty file begun.
+    def load(self, *, to_regrade: bool = False) -> dict[Key, Record]:
+        """What is there already; a last line that was broken off is removed, and an empty file begun. Verdicts by other
+        references are refused, unless they are asked for anew.
 
         Raises:
             TaskError: the file holds records of something else, or lines that are no records.
@@ -37,7 +41,7 @@ class RecordFile:
         if header is None:
             self._begin()
             return {}
-        self._check_header(header)
+        self._check_header(header, to_regrade)
         records = (self._record(line, number) for number, line in enumerate(lines, start=2))
         return {(record.condition, record.item): record for record in records}
 
@@ -46,29 +50,31 @@ class RecordFile:
 
     def rewrite(self, records: Iterable[Record]) -> None:
         """Put these in place of all that are there; the file is the old one until the new one is whole."""
-        header = next(_whole_lines(self.path))
+        header = json.loads(next(_whole_lines(self.path))) | {"references": self._references}
         new = self.path.with_suffix(".new")
         with new.open("w", encoding="utf-8") as file:
-            file.write(header)
+            file.write(json.dumps(header) + "\n")
             file.writelines(json.dumps(record.data()) + "\n" for record in records)
         new.replace(self.path)
 
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._append({"of": self.circumstances, "told": self._told})
+        self._append({"of": self.circumstances, "references": self._references, "told": self._told})
 
     def _append(self, data: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(data) + "\n")
 
-    def _check_header(self, line: str) -> None:
+    def _check_header(self, line: str, to_regrade: bool) -> None:
         try:
-            found = json.loads(line)["of"]
+            found, references = json.loads(line)["of"], json.loads(line)["references"]
         except (ValueError, TypeError, KeyError):
             raise TaskError(f"{self.path} does not begin with what its records are of: name another folder") from None
         if found != self.circumstances:
             what = "; ".join(differences(found, self.circumstances))
             raise TaskError(f"{self.path} holds records of something else ({what}): name another folder by --out")
+        if references != self._references and not to_regrade:
+            raise TaskError(f"{self.path} holds verdicts by other references: have them judged anew by --regrade")
 
     def _record(self, line: str, number: int) -> Record:
         try:

@@ -1,7 +1,7 @@
 """Which items of a task are measured: all, those that settings are chosen on, or those that none is chosen on."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -33,10 +33,19 @@ def load_items(task: Task, folder: Path, split: Split, seed: int) -> tuple[Item,
 
 
 def items_digest(items: Sequence[Item]) -> str:
-    """The first 12 hexadecimal digits of a SHA-256 over ids, prompts and references."""
+    """The first 12 hexadecimal digits of a SHA-256 over ids and prompts: what answers depend on."""
+    return _digest((item.id, item.prompt) for item in items)
+
+
+def references_digest(items: Sequence[Item]) -> str:
+    """The same over ids and references: what the verdicts on answers depend on."""
+    return _digest((item.id, repr(item.reference)) for item in items)
+
+
+def _digest(told: Iterable[tuple[str, str]]) -> str:
     digest = sha256()
-    for item in sorted(items, key=lambda item: item.id):
-        digest.update(f"{item.id}\0{item.prompt}\0{item.reference!r}\0".encode("utf-8", errors="surrogatepass"))
+    for each in sorted(told):
+        digest.update("".join(f"{words}\0" for words in each).encode("utf-8", errors="surrogatepass"))
     return digest.hexdigest()[:12]
 
 

@@ -50,6 +50,7 @@ class RequestMetrics:
         self.cancellations = make.counter("request_cancellations", "Requests cancelled.", "cause", "phase")
         self.running = make.gauge("requests_running", "Requests in their rounds.", "ensemble")
         self.waiting = make.gauge("requests_waiting", "Requests in the queue.", "ensemble")
+        self.places = make.gauge("request_places", "Requests that may be in this state at once.", "state")
         self.streams_open = make.gauge("sse_streams_open", "Event streams open, SSE and NDJSON.", "endpoint")
         self.merged = make.counter("stream_states_merged", "States merged for slow readers.", "endpoint")
         self.duration = make.histogram("request_duration_seconds", "From admission to the end.")

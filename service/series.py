@@ -10,7 +10,7 @@ from typing import Final, get_args
 from service.errors import AUTHENTICATION, INVALID, RATE_LIMIT, SERVER, UNAVAILABLE
 from service.metrics import EngineMetrics, Metrics, RequestMetrics
 from service.run import Cause
-from service.settings import Settings
+from service.settings import LimitSettings, Settings
 from tie_core.errors import LossReason
 from tie_core.events import FinishReason
 from tie_core.options import ScoreName, SelectionName
@@ -24,6 +24,7 @@ SCORES: Final = get_args(ScoreName)
 def make_series(metrics: Metrics, settings: Settings, endpoints: Sequence[str]) -> None:
     """`endpoints` are the routes that generate."""
     _of_requests(metrics.request, [ensemble.name for ensemble in settings.ensembles], endpoints)
+    _of_limits(metrics.request, settings.limits)
     _of_models(metrics.engine, [model.name for model in settings.models])
     _of_ensembles(metrics.engine, settings)
 
@@ -43,6 +44,11 @@ def _of_requests(metrics: RequestMetrics, ensembles: Sequence[str], endpoints: S
     for endpoint in endpoints:
         metrics.streams_open.labels(endpoint)
         metrics.merged.labels(endpoint)
+
+
+def _of_limits(metrics: RequestMetrics, limits: LimitSettings) -> None:
+    metrics.places.labels("running").set(limits.max_running)
+    metrics.places.labels("waiting").set(limits.max_waiting)
 
 
 def _of_models(metrics: EngineMetrics, models: Sequence[str]) -> None:

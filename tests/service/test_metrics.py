@@ -5,12 +5,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,16 +16,16 @@ from service.log import make_logger
 from service.metrics import Metrics
 from service.observer import EngineObserver
 from service.routes.openai import CHAT, COMPLETIONS
-from service.settings import LimitSettings
-from tests.service.fakes import DEADLY, HUGE, NAMES, POISON, STEADY, FakeLoader, Faults, fake_settings
-from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
+from tests.service.fakes import NAMES, FakeLoader, Faults, fake_settings
+from tests.service.served import GENERATE, Served, serving, wait_until
+from tests.service.traffic import LIMITS, make_traffic
 from tie_core.errors import LossReason
 from tie_core.options import TieBreak
 from tie_core.scoring import SCORES
 from tie_core.selection import Leader
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-CONSTANT = {"tie_build_info"}
+CONSTANT = {"tie_build_info", "tie_request_places"}
 OF_LOADING = {
     "tie_device_memory_bytes",
     "tie_model_loaded",
@@ -66,6 +64,7 @@ LABELS = {
     "result": {"copied", "transcoded", "overflow", "identical"},
     "device": {"cpu"},
     "kind": {"resident"},
+    "state": {"running", "waiting"},
 }
 
 
@@ -82,43 +81,12 @@ def by_family(text: str) -> dict[str, Values]:
     }
 
 
-def make_traffic(served: Served, loader: FakeLoader) -> str:
-    """One of everything that moves a family; a scrape from the middle of it."""
-    with ThreadPoolExecutor(4) as pool:
-        loader.faults.gate.clear()
-        running = [pool.submit(served.events, {"prompt": PROMPT, "events": "snapshot"}) for _ in range(2)]
-        wait_until(lambda: len(served.service.runs) == 2 and served.service.runs.num_preparing == 0)
-        assert served.post({"prompt": PROMPT}).status_code == 503
-        wait_until(lambda: served.metric("tie_requests_running", ensemble="tie") == 1)
-        meanwhile = scrape(served)
-        loader.faults.gate.set()
-        assert all(run.result()[-1]["type"] == "tie.completed" for run in running)
-    loader.faults.seconds = 0.01
-    with httpx.Client(base_url=served.url) as leaving, pytest.raises(httpx.ReadTimeout):
-        leaving.post(GENERATE, json={"prompt": PROMPT}, timeout=0.3)
-    wait_until(lambda: len(served.service.runs) == 0)
-    loader.faults.seconds = 0.0
-    assert served.post({"prompt": POISON}).status_code == 500
-    assert served.post({"prompt": HUGE}).status_code == 503
-    assert served.post({"prompt": 1}).status_code == 400
-    assert served.post({"prompt": STEADY}).status_code == 200
-    chat = {"model": "tie", "messages": [{"role": "user", "content": PROMPT}], "stream": True}
-    assert served.client.post(CHAT, json=chat).status_code == 200
-    assert served.client.post(COMPLETIONS, json={"model": NAMES[0], "prompt": PROMPT}).status_code == 200
-    for seed in range(6):
-        body = {"prompt": f"{PROMPT}{seed}", "tie": {"interval": 4, "score": ("tcc", "top1")[seed % 2]}}
-        assert served.post(body).status_code == 200
-    assert served.post({"prompt": DEADLY}).status_code == 200
-    return meanwhile
-
-
 @pytest.fixture(scope="module")
 def scrapes() -> list[str]:
     """While loading, in the middle of the traffic, and after it."""
     loader = FakeLoader(Faults())
     loader.gate.clear()
-    limits = LimitSettings(max_running=1, max_waiting=1)
-    with serving(fake_settings(limits=limits), loader, until_ready=False) as served:
+    with serving(fake_settings(limits=LIMITS), loader, until_ready=False) as served:
         before = scrape(served)
         loader.gate.set()
         wait_until(lambda: served.client.get("/readyz").status_code == 200)
@@ -214,6 +182,7 @@ def test_every_family_of_the_contract_exists() -> None:
         "tie_request_cancellations_total",
         "tie_request_duration_seconds",
         "tie_request_errors_total",
+        "tie_request_places",
         "tie_request_queue_seconds",
         "tie_request_rounds",
         "tie_requests_running",
@@ -240,6 +209,14 @@ def test_gauges_return_to_rest(scrapes: list[str]) -> None:
 
     for name in ("tie_requests_running", "tie_requests_waiting", "tie_sse_streams_open"):
         assert set(after[name].values()) == {0}
+
+
+def test_places_are_those_of_the_settings(scrapes: list[str]) -> None:
+    places = {
+        dict(labels)["state"]: value for (_, labels), value in by_family(scrapes[0])["tie_request_places"].items()
+    }
+
+    assert places == {"running": LIMITS.max_running, "waiting": LIMITS.max_waiting}
 
 
 def test_counts_agree_with_each_other(scrapes: list[str]) -> None:

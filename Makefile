@@ -61,11 +61,12 @@ check: $(DEV) ## formatting, lint, types, import contracts
 bench: $(DEV) ## time the server against a plain reference decoder, into docs/performance.md
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-fmt: $(DEV) ## rewrite the code in the house's format, the map of files and the list of settings
+fmt: $(DEV) ## rewrite the code in the house's format, and what is written from it: file map, settings, dashboard
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/map_files.py
 	$(BIN)/python docs/list_settings.py
+	$(BIN)/python docker/dashboard.py
 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)
 	$(BIN)/python -m tie_core.zoo.train

@@ -1,11 +1,8 @@
 """The house keeps its own rules: documents agree with the code, and files that no program runs are valid."""
 
 import ast
-import json
 import re
 import runpy
-import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -291,45 +288,3 @@ def test_the_paper_map_names_functions_and_tests_that_exist() -> None:
             name,
         )
         assert not attribute or re.search(rf"\bdef {attribute}\b|^ +{attribute}:", read(path), re.MULTILINE)
-
-
-def _tool(name: str) -> str:
-    """A program beside this Python or on the PATH; the test is skipped without it."""
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_dockerfile_passes_hadolint() -> None:
-    _run(_tool("hadolint"), "docker/Dockerfile")
-
-
-@pytest.mark.parametrize("target", ["cpu", "cuda"])
-def test_both_images_are_targets_of_the_dockerfile(target: str) -> None:
-    assert re.search(rf"^FROM runtime AS {target}$", read("docker/Dockerfile"), re.MULTILINE)
-
-
-def test_the_image_starts_with_settings_that_the_server_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
-    dockerfile = read("docker/Dockerfile")
-    for name, value in re.findall(r"\b(TIE_\w+)=(\S+)", dockerfile):
-        monkeypatch.setenv(name, value)
-    _, *words = json.loads(re.search(r"^CMD (\[.+\])$", dockerfile, re.MULTILINE).group(1))
-    options = {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
-
-    settings = load_settings(host=options["host"], port=int(options["port"]))
-
-    assert settings.server.host == "0.0.0.0"
-    assert f"EXPOSE {settings.server.port}" in dockerfile
-    assert f"127.0.0.1:{settings.server.port}/livez" in dockerfile
-    assert f'targets: ["tie:{settings.server.port}"]' in read("docker/prometheus.yml")
-
-
-def test_prometheus_accepts_its_configuration() -> None:
-    _run(_tool("promtool"), "check", "config", "docker/prometheus.yml")

@@ -1,0 +1,51 @@
+"""The alerts: each fires where it should and nowhere else, by promtool, and says what to do."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docker.programs import DOCKER, ROOT, check
+
+PROMETHEUS = DOCKER / "prometheus"
+RUNBOOK = "docs/operations.md"
+
+
+def alerts() -> list[dict[str, Any]]:
+    content = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))
+    return [rule for group in content["groups"] for rule in group["rules"]]
+
+
+def cases() -> list[dict[str, Any]]:
+    content = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))
+    return [case for test in content["tests"] for case in test["alert_rule_test"]]
+
+
+def test_alerts_fire_where_they_should() -> None:
+    check("promtool", "test", "rules", "docker/prometheus/alerts_test.yml")
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_every_alert_is_seen_to_fire_and_to_keep_quiet(alert: dict[str, Any]) -> None:
+    expected = [bool(case["exp_alerts"]) for case in cases() if case["alertname"] == alert["alert"]]
+
+    assert set(expected) == {True, False}
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_every_alert_says_what_it_means_and_where_to_read_what_to_do(alert: dict[str, Any]) -> None:
+    notes = alert["annotations"]
+    headings = re.findall(r"^### (.+)$", (ROOT / RUNBOOK).read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert alert["labels"]["severity"] in ("critical", "warning")
+    assert notes["summary"]
+    assert notes["description"].endswith(".")
+    assert notes["runbook"] == f"{RUNBOOK}#{alert['alert'].lower()}"
+    assert alert["alert"] in headings
+
+
+def test_the_runbook_knows_no_alert_that_is_gone() -> None:
+    headings = re.findall(r"^### (Tie\w+)$", (ROOT / RUNBOOK).read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert headings == [alert["alert"] for alert in alerts()]

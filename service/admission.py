@@ -7,7 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from math import ceil
+from typing import Final
 
 from service.drain_rate import DrainRate
 from service.errors import RATE_LIMIT, ApiError, unavailable
@@ -15,6 +17,30 @@ from service.quotas import HOLDER, Holder, Quotas, UsedUp
 from service.run import Run
 from service.settings import LimitSettings
 from tie_core.events import Completed
+
+
+class Place:
+    """One of the places that running, waiting and tokenising requests share, until it is given back."""
+
+    __slots__ = ("_held", "_name")
+
+    def __init__(self, held: Counter[str], name: str) -> None:
+        """`held` counts the places that each holder has."""
+        held[name] += 1
+        self._held: Counter[str] | None = held
+        self._name = name
+
+    def give_back(self) -> None:
+        """Once; further calls do nothing."""
+        held, self._held = self._held, None
+        if held is not None:
+            held[self._name] -= 1
+            if not held[self._name]:
+                del held[self._name]
+
+
+TAKEN: Final[ContextVar[Place | None]] = ContextVar("taken", default=None)
+"""The place that the door has taken for a request on its way to `Admission.place`."""
 
 
 class Admission:
@@ -28,29 +54,36 @@ class Admission:
 
     @property
     def num_preparing(self) -> int:
-        """Requests that hold a place while they are tokenised."""
+        """Requests that hold a place while they are on their way here or tokenised."""
         return self._quotas.num_preparing.total()
 
-    @contextmanager
-    def place(self) -> Iterator[Holder]:
-        """One of the places that running, waiting and tokenising requests share, taken before any work, and counted.
+    def take(self, holder: Holder) -> Place:
+        """A place, before any work.
 
         Raises:
             ApiError: 503 without a free one, 429 beyond the holder's quota.
         """
-        holder = HOLDER.get()
         self._check_quota(holder)
         self._check_concurrency(holder)
         self._check_places(holder)
+        return Place(self._quotas.num_preparing, holder.name)
+
+    @contextmanager
+    def place(self) -> Iterator[Holder]:
+        """As `take`, for as long as a request is prepared, which is counted. The door's place for it is exchanged.
+
+        Raises:
+            ApiError: as `take`.
+        """
+        holder = HOLDER.get()
+        if (taken := TAKEN.get()) is not None:
+            taken.give_back()
+        place = self.take(holder)
         self._quotas.count(holder)
-        preparing = self._quotas.num_preparing
-        preparing[holder.name] += 1
         try:
             yield holder
         finally:
-            preparing[holder.name] -= 1
-            if not preparing[holder.name]:
-                del preparing[holder.name]
+            place.give_back()
 
     def count(self) -> None:
         """One more request that takes no place: it joins one that has.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +28,9 @@ from service.state import Service
 from service.telemetry import Telemetry, make_telemetry
 from tie_core.errors import TieError
 
+GENERATING: Final = (tie.GENERATE, openai.CHAT, openai.COMPLETIONS)
+"""The routes whose requests run on the models."""
+
 
 def create_app(
     settings: Settings,
@@ -45,7 +49,7 @@ def create_app(
     if telemetry is not None:
         load = telemetry.around(load)
     metrics = Metrics()
-    make_series(metrics, settings, (tie.GENERATE, openai.CHAT, openai.COMPLETIONS))
+    make_series(metrics, settings, GENERATING)
     runs = Runs(settings, metrics.request)
     keys = Keys(settings.auth.keys_file.expanduser(), log) if settings.auth.keys_file else None
     service = Service(settings, metrics, runs, Lifecycle(settings, runs, metrics, log, load), telemetry, keys)

@@ -56,11 +56,7 @@ class Gate:
 
     def _check_host(self, headers: Headers) -> None:
         """Against a page whose name is made to mean this machine, which a browser would let ask anything here."""
-        if not checks_host(self._server, has_keys=self._keys is not None):
-            return
-        allowed = self._server.allowed_hosts
-        host = _without_port(headers.get("host", "")).lower()
-        if not (host in allowed if allowed else is_loopback(host.strip("[]")) or host == self._server.host):
+        if not is_known_host(self._server, headers.get("host", ""), has_keys=self._keys is not None):
             message = (
                 "this server does not answer to that Host: server.allowed_hosts lists the names that it answers to"
             )
@@ -72,8 +68,8 @@ class Gate:
         if not given:
             message = "this server asks for an API key: send it as `Authorization: Bearer KEY`"
             raise ApiError(401, "missing_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
-        is_bearer = len(given) == 1 and given[0][: len(SCHEME)].lower() == SCHEME
-        holder = await keys.find(given[0][len(SCHEME) :].strip()) if is_bearer else None
+        key = key_in(given[0]) if len(given) == 1 else None
+        holder = await keys.find(key) if key is not None else None
         if holder is None:
             message = "this is not an API key of this server: check it, or ask whoever runs the server for one"
             raise ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION, headers=CHALLENGE)
@@ -83,6 +79,22 @@ class Gate:
 def checks_host(server: ServerSettings, *, has_keys: bool) -> bool:
     """Whether a request under a name that is not the server's own is refused."""
     return "*" not in server.allowed_hosts and not (has_keys and not server.allowed_hosts)
+
+
+def is_known_host(server: ServerSettings, host: str, *, has_keys: bool) -> bool:
+    """Whether a request with this Host header is answered."""
+    if not checks_host(server, has_keys=has_keys):
+        return True
+    name = _without_port(host).lower()
+    if server.allowed_hosts:
+        return name in server.allowed_hosts
+    return is_loopback(name.strip("[]")) or name == server.host
+
+
+def key_in(authorization: str) -> str | None:
+    """The API key of an Authorization header; None where it is of another scheme."""
+    is_bearer = authorization[: len(SCHEME)].lower() == SCHEME
+    return authorization[len(SCHEME) :].strip() if is_bearer else None
 
 
 def asks_for_key(auth: AuthSettings, path: str) -> bool:

@@ -102,7 +102,11 @@ class Keys:
     async def find(self, key: str) -> Holder | None:
         """Whose key it is."""
         await self._refresh()
-        return self._table.find(sha256(key.encode("utf-8", "surrogateescape")).digest())
+        return self._find(key)
+
+    def find_at_once(self, key: str) -> Holder | None:
+        """None also where the file would have to be looked at first."""
+        return self._find(key) if self._is_fresh() and not self._looking.locked() else None
 
     def expire(self) -> None:
         """Read the file again at the next request, changed or not."""
@@ -129,6 +133,9 @@ class Keys:
                 self._log.info("keys reloaded", names=names)
             else:
                 self._log.error("keys reloaded: there are none, nobody may ask")
+
+    def _find(self, key: str) -> Holder | None:
+        return self._table.find(sha256(key.encode("utf-8", "surrogateescape")).digest())
 
     def _is_fresh(self) -> bool:
         return time.monotonic() - self._looked < LOOK_SECONDS

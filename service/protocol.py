@@ -1,15 +1,17 @@
 """HTTP on one connection: uvicorn's, with bounds on headers, deadlines, and the one error shape for what it refuses.
 
+What begins a request is shown to the door (`door.py`) before it is parsed.
 `scope["state"]` gets `abort`, which cuts the connection at once, `is_surplus`: there are too many connections, and
 `arrived`: when the request's first byte was read, in monotonic seconds.
 """
 
 import asyncio
 import logging
+import random
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, Literal
 
 import h11
@@ -17,12 +19,14 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
+from service.admission import TAKEN, Place
+from service.door import Door, TurnedAway
 from service.encoding import to_json
 from service.errors import ApiError, unavailable
 from service.gate import PROBE_METHODS, PROBES
-from service.middleware import REQUEST_ID, new_request_id
+from service.middleware import REQUEST_ID
 from service.settings import LimitSettings
-from service.turns import Turns
+from service.turns import Lull, Turns
 
 Awaited = Literal["head", "rest", "flush", "farewell"]
 SECONDS: Final[Mapping[Awaited, float]] = {
@@ -36,19 +40,32 @@ FREE_CHUNKS: Final = 1_000  # of a body, however small they are
 CHUNK_BYTES: Final = 64  # that the further ones have on average
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
 PARTS_A_TURN: Final = 8  # parts of so many bytes that one turn of the event loop parses, of all connections
+KNOCKS_A_TURN: Final = 64  # of all connections: a probe that comes with a burst waits for no more
+REFUSALS_A_TURN: Final = 4  # that are told
+QUIET_SECONDS: Final = 0.005  # after which a burst is over
+LONGEST_HELD: Final = 0.05  # seconds that what is let in waits for that
 GRACE_SECONDS: Final = 0.1  # for a head that is late, in which what has come of it is parsed
 PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in PROBE_METHODS for path in PROBES)
+NOTHING_KNOWN: Final[Mapping[str, Any]] = {"method": None, "route": None}
 ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())
 
 
 class ProtocolConfig(uvicorn.Config):
-    """uvicorn's configuration with our limits; `on_refusal` is told what no route will ever see."""
+    """uvicorn's configuration with our limits; `on_refusal` is told what no route will ever see.
+
+    The turns are those in which parts are parsed, the door is asked, and refusals are told; what the door lets in waits
+    for a lull.
+    """
 
     limits: LimitSettings
-    on_refusal: Callable[[str, ApiError], None]
+    on_refusal: Callable[[str, ApiError, Mapping[str, Any]], None]
     turns: Turns
+    door: Door
+    door_turns: Turns
+    refusal_turns: Turns
+    lull: Lull
 
 
 class BoundedConnection(h11.Connection):
@@ -92,7 +109,8 @@ class Connection(H11Protocol):
         super().__init__(config, *others, **named)
         self._limits = config.limits
         self._on_refusal = config.on_refusal
-        self._turns = config.turns
+        self._turns, self._door_turns, self._refusal_turns = config.turns, config.door_turns, config.refusal_turns
+        self._door, self._lull = config.door, config.lull
         self.conn = BoundedConnection(config.limits)
         self.logger = SILENT
         self._next_app, self.app = self.app, self._run
@@ -102,6 +120,7 @@ class Connection(H11Protocol):
         self._unparsed = bytearray()  # while there is any, a turn is booked for it
         self._when_parsed: Callable[[], object] | None = None
         self._arrived = 0.0
+        self._place: Place | None = None  # of a request that is not parsed yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -115,6 +134,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._await(None)
         self._unset_keepalive_if_required()
+        self._give_back()
         super().connection_lost(exc)
         # Both refer back to this, which would wait for a search for garbage.
         self.app, self.cycle = self._next_app, None  # type: ignore[assignment]
@@ -136,8 +156,36 @@ class Connection(H11Protocol):
         """A probe waits for nobody."""
         if self._unparsed.startswith(PROBE_LINES):
             self._parse()
+        elif self._is_idle and self._door.minds(self._unparsed):
+            self._door_turns.put(self._knock)
         else:
             self._turns.put(self._parse)
+
+    @property
+    def _is_idle(self) -> bool:
+        """No request is being read or answered here."""
+        conn = self.conn
+        is_between = conn.their_state is h11.IDLE and conn.our_state is h11.IDLE and not conn.trailing_data[0]
+        return is_between and not self._is_surplus
+
+    def _knock(self) -> None:
+        """Ask the door: what it turns away costs a hundredth of what parsing does."""
+        found = None
+        if not self._is_refused and not self.transport.is_closing():
+            found = self._door.knock(bytes(self._unparsed))
+        if isinstance(found, TurnedAway):
+            self._lull.note()
+            self._refuse(found.error, found.fields)
+            self._parse()
+        elif found is not None:
+            self._place = found
+            self._lull.put(self._parse)
+        else:
+            self._turns.put(self._parse)
+
+    def _give_back(self) -> None:
+        if self._place is not None:
+            self._place.give_back()
 
     def _parse(self) -> None:
         """A part of what has come, then it is the others' turn."""
@@ -188,9 +236,13 @@ class Connection(H11Protocol):
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._is_surplus &= len(self.connections) > self._limits.max_connections  # until others have left
         scope["state"].update(abort=self.abort, is_surplus=self._is_surplus, arrived=self._arrived)
+        place, self._place = self._place, None
+        TAKEN.set(place)
         try:
             await self._next_app(scope, receive, send)
         finally:
+            if place is not None:
+                place.give_back()
             del scope["state"]["abort"]  # it refers back to the connection, and so does the connection to the scope
 
     def _watch(self) -> None:
@@ -240,11 +292,12 @@ class Connection(H11Protocol):
         else:
             self._refuse(ApiError(400, "invalid_http", "this is no valid HTTP/1.1 request"))
 
-    def _refuse(self, error: ApiError) -> None:
+    def _refuse(self, error: ApiError, fields: Mapping[str, Any] = NOTHING_KNOWN) -> None:
         """Answer in place of any route, then read on for a while, and close."""
         if self._is_refused or self.transport.is_closing():
             return
         self._is_refused = True
+        self._give_back()
         self._unset_keepalive_if_required()
         self._await("farewell")
         cycle: RequestResponseCycle | None = self.cycle
@@ -258,10 +311,17 @@ class Connection(H11Protocol):
             if cycle.response_started:
                 self.abort()  # half an answer is out: another one would be taken for a part of it
                 return
-        request_id = new_request_id()
-        self._on_refusal(request_id, error)
+        request_id = f"tie-{random.getrandbits(128):032x}"  # of no run, so nothing that nobody may guess
         self.transport.write(_whole_response(error, request_id))
-        self.transport.write_eof()
+        if self._arrived:
+            fields = {**fields, "duration_ms": round((time.monotonic() - self._arrived) * 1000, 3)}
+        self._refusal_turns.put(partial(self._tell_refusal, request_id, error, fields))
+
+    def _tell_refusal(self, request_id: str, error: ApiError, fields: Mapping[str, Any]) -> None:
+        """After the answers to all that came at once."""
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+        self._on_refusal(request_id, error, fields)
 
 
 def too_many_connections() -> ApiError:
@@ -269,13 +329,22 @@ def too_many_connections() -> ApiError:
 
 
 def _whole_response(error: ApiError, request_id: str) -> bytes:
-    body = to_json({"error": error.body()})
+    before, after = _around_id(error.status, to_json({"error": error.body()}), tuple(error.headers.items()))
+    return b"%b%b%b" % (before, request_id.encode(), after)
+
+
+@lru_cache(16)
+def _around_id(status: int, body: bytes, more: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes]:
+    """A response with this body, before its id and after: in a burst all are the same."""
     headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),
         "connection": "close",
-        REQUEST_ID: request_id,
-        **error.headers,
+        **dict(more),
     }
-    lines = [f"HTTP/1.1 {error.status} {STATUS_PHRASES[error.status].decode()}", *map(": ".join, headers.items())]
-    return "\r\n".join((*lines, "", "")).encode() + body
+    lines = [
+        f"HTTP/1.1 {status} {STATUS_PHRASES[status].decode()}",
+        *map(": ".join, headers.items()),
+        f"{REQUEST_ID}: ",
+    ]
+    return "\r\n".join(lines).encode(), b"\r\n\r\n" + body

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
-from service.admission import Admission
+from service.admission import Admission, Place
 from service.claims import Claim, Claims, Once
 from service.errors import ApiError, api_error
 from service.event_log import EventLog
@@ -67,6 +67,18 @@ class Runs:
     @property
     def num_preparing(self) -> int:
         return self._admission.num_preparing
+
+    @property
+    def is_open(self) -> bool:
+        return self._loaded is not None and not self._is_draining
+
+    def take_place(self, holder: Holder) -> Place:
+        """For a request that is on its way here.
+
+        Raises:
+            ApiError: 503 without a free one, 429 beyond the holder's quota.
+        """
+        return self._admission.take(holder)
 
     def cancel_all(self) -> None:
         """At shutdown: every stream gets its terminal event."""

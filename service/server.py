@@ -6,27 +6,36 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from structlog.typing import FilteringBoundLogger
 
-from service.app import create_app
+from service.app import GENERATING, create_app
+from service.door import Door
 from service.errors import ApiError
 from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.loading import Loader, load
 from service.log import make_logger
 from service.metrics import RequestMetrics
-from service.protocol import PARTS_A_TURN, Connection, ProtocolConfig
+from service.protocol import (
+    KNOCKS_A_TURN,
+    LONGEST_HELD,
+    PARTS_A_TURN,
+    QUIET_SECONDS,
+    REFUSALS_A_TURN,
+    Connection,
+    ProtocolConfig,
+)
 from service.settings import ServerSettings, Settings, SettingsError
 from service.state import Service
 from service.telemetry import Telemetry
-from service.turns import Turns
+from service.turns import Lull, Turns
 from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 
 CLOSING_SECONDS: Final = 2  # after the drain, for readers to take what is left; those that take nothing are cut
@@ -161,14 +170,22 @@ def make_server(
         timeout_graceful_shutdown=CLOSING_SECONDS + 1,
     )
     config.limits = settings.limits
-    config.turns = Turns(PARTS_A_TURN)
+    config.turns, config.door_turns, config.refusal_turns = map(Turns, (PARTS_A_TURN, KNOCKS_A_TURN, REFUSALS_A_TURN))
+    config.lull = Lull(QUIET_SECONDS, LONGEST_HELD, config.turns)
+    config.door = Door(GENERATING, settings, service.runs, service.keys)
     config.on_refusal = partial(_tell_refusal, service.metrics.request, log)
     return Server(config, service.lifecycle, service.keys)
 
 
-def _tell_refusal(metrics: RequestMetrics, log: FilteringBoundLogger, request_id: str, error: ApiError) -> None:
-    """As the middleware tells of a request that reached a route."""
+def _tell_refusal(
+    metrics: RequestMetrics,
+    log: FilteringBoundLogger,
+    request_id: str,
+    error: ApiError,
+    fields: Mapping[str, Any],
+) -> None:
+    """As the middleware tells of a request that reached a route, and `Runs` of why it let none in."""
     metrics.errors.labels(error.kind).inc()
-    if error.status == 503:
+    if error.status in (429, 503):
         metrics.rejections.labels(error.code).inc()
-    log.info("request", request_id=request_id, method=None, route=None, status=error.status, error=error.code)
+    log.info("request", request_id=request_id, status=error.status, error=error.code, **fields)

@@ -4,9 +4,11 @@ What they predict depends on the canvas alone, so a request has one right answer
 """
 
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from typing import Final, cast
 from zlib import crc32
 
@@ -79,6 +81,11 @@ def echoing(seconds: float = 0.0) -> Loader:
 def scripted(seconds: float = 0.0) -> Loader:
     """A loader of the service's scripted members, whose forwards take so long."""
     return FakeLoader(Faults(seconds=seconds))
+
+
+def gated(gate: Event) -> Loader:
+    """The same, whose forwards wait for the gate of another process."""
+    return FakeLoader(Faults(gate=cast(threading.Event, gate)))
 
 
 def zoo() -> Loader:

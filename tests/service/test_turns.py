@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.turns import Turns
+from service.turns import Lull, Turns
 
 
 def test_a_lone_piece_is_done_at_once() -> None:
@@ -54,3 +54,49 @@ def test_a_piece_that_fails_takes_no_other_with_it() -> None:
     asyncio.run(run())
 
     assert done == [1]
+
+
+def test_what_comes_alone_waits_for_no_lull() -> None:
+    done: list[int] = []
+
+    async def run() -> None:
+        lull = Lull(0.005, 0.05, Turns(8))
+        for number in range(3):
+            lull.put(lambda number=number: done.append(number))  # type: ignore[misc]
+            assert done == list(range(number + 1))
+            await asyncio.sleep(0.02)
+
+    asyncio.run(run())
+
+
+def test_what_comes_in_a_burst_waits_for_its_end_in_order() -> None:
+    done: list[int] = []
+
+    async def run() -> None:
+        lull = Lull(0.05, 10.0, Turns(8))
+        is_over = asyncio.Event()
+        lull.note()
+        for number in range(20):
+            lull.put(lambda number=number: done.append(number))  # type: ignore[misc]
+            await asyncio.sleep(0)
+        lull.put(is_over.set)
+        assert done == []
+        await is_over.wait()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+    assert done == list(range(20))
+
+
+def test_a_burst_without_end_holds_nothing_up() -> None:
+    """As much comes as a lull needs to be none, and what came first is done all the same."""
+
+    async def run() -> None:
+        lull, done = Lull(1.0, 0.05, Turns(8)), asyncio.Event()
+        lull.note()
+        lull.put(done.set)
+        while not done.is_set():
+            lull.note()
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 10))

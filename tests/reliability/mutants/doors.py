@@ -5,8 +5,51 @@ from tests.reliability.mutant import Mutant
 CONNECTIONS = "tests/service/test_connections.py::"
 BURSTS = "tests/service/test_bursts.py::"
 LOOP = "tests/reliability/test_event_loop.py::"
+DOOR = "tests/service/test_door.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "a place that the door took is kept when the client leaves",
+        "service/protocol.py",
+        "        self._give_back()\n        super().connection_lost(exc)",
+        "        super().connection_lost(exc)",
+        (DOOR + "test_a_place_is_given_back_when_the_client_leaves_before_it_is_parsed",),
+    ),
+    Mutant(
+        "a place that the door took is kept when the request is bad",
+        "service/protocol.py",
+        "                place.give_back()",
+        "                pass",
+        (DOOR + "test_a_place_is_given_back_however_a_request_ends",),
+    ),
+    Mutant(
+        "a head without its body keeps a place",
+        "service/door.py",
+        "        if not head.is_whole:",
+        "        if False:",
+        (DOOR + "test_a_place_is_not_kept_for_a_body_that_does_not_come",),
+    ),
+    Mutant(
+        "the door takes no places, so a burst is parsed as a whole",
+        "service/door.py",
+        "        return place\n",
+        "        place.give_back()\n        return place\n",
+        (DOOR + "test_of_a_burst_that_the_door_sees_no_more_is_parsed_than_fits",),
+    ),
+    Mutant(
+        "the door asks nobody for a key",
+        "service/door.py",
+        "        return self._keys.find_at_once(key) if key is not None else None",
+        "        return (self._keys.find_at_once(key) if key is not None else None) or ANYBODY",
+        (DOOR + "test_without_a_key_nobody_hears_that_there_is_no_place",),
+    ),
+    Mutant(
+        "the door refuses a replay",
+        "service/door.py",
+        ' or "idempotency-key" in head.headers',
+        "",
+        (DOOR + "test_a_replay_needs_no_place",),
+    ),
     Mutant(
         "a list of stop strings has no bound",
         "service/schemas.py",

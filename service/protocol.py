@@ -11,20 +11,20 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final, Literal
 
 import h11
 import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from service.admission import TAKEN, Place
+from service.bounded import BoundedConnection
 from service.door import Door, TurnedAway
-from service.encoding import to_json
 from service.errors import ApiError, unavailable
 from service.gate import PROBE_METHODS, PROBES
-from service.middleware import REQUEST_ID
+from service.refusal import whole_response
 from service.settings import LimitSettings
 from service.turns import Lull, Turns
 
@@ -36,8 +36,6 @@ SECONDS: Final[Mapping[Awaited, float]] = {
 }
 TURN_BYTES: Final = 2_048  # that one turn of the event loop parses: the smallest requests and chunks take milliseconds
 MOST_UNPARSED_BYTES: Final = 65_536  # beyond which a connection is not read on
-FREE_CHUNKS: Final = 1_000  # of a body, however small they are
-CHUNK_BYTES: Final = 64  # that the further ones have on average
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
 PARTS_A_TURN: Final = 8  # parts of so many bytes that one turn of the event loop parses, of all connections
 KNOCKS_A_TURN: Final = 64  # of all connections: a probe that comes with a burst waits for no more
@@ -47,7 +45,6 @@ LONGEST_HELD: Final = 0.05  # seconds that what is let in waits for that
 GRACE_SECONDS: Final = 0.1  # for a head that is late, in which what has come of it is parsed
 PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in PROBE_METHODS for path in PROBES)
 NOTHING_KNOWN: Final[Mapping[str, Any]] = {"method": None, "route": None}
-ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())
 
@@ -66,40 +63,6 @@ class ProtocolConfig(uvicorn.Config):
     door_turns: Turns
     refusal_turns: Turns
     lull: Lull
-
-
-class BoundedConnection(h11.Connection):
-    """h11, which bounds only heads that are not complete yet, and looks at no number."""
-
-    def __init__(self, limits: LimitSettings) -> None:
-        super().__init__(h11.SERVER, limits.max_header_bytes)
-        self._limits = limits
-        self._num_chunks = self._num_bytes = 0  # of this body
-
-    def next_event(self) -> Any:
-        if self.their_state is h11.IDLE:
-            self._check_head(self.trailing_data[0])
-            self._num_chunks = self._num_bytes = 0
-        event = super().next_event()
-        if isinstance(event, h11.Data):
-            self._check_chunks(event)
-        return event
-
-    def _check_chunks(self, data: h11.Data) -> None:
-        """A byte in a chunk of its own costs as much as a thousand in one piece."""
-        self._num_chunks += data.chunk_start
-        self._num_bytes += len(data.data)
-        if self._num_chunks > FREE_CHUNKS + self._num_bytes // CHUNK_BYTES:
-            raise h11.RemoteProtocolError("the chunks of the body are too small")
-
-    def _check_head(self, received: bytes) -> None:
-        ends = [at for mark in ENDS_OF_HEAD if (at := received.find(mark)) >= 0]
-        end = min(ends, default=len(received))
-        if end > self._limits.max_header_bytes:
-            bound = f"the request line and headers exceed {self._limits.max_header_bytes:,} bytes"
-            raise h11.RemoteProtocolError(bound, error_status_hint=431)
-        if received.count(b"\n", 0, end) > self._limits.max_headers:
-            raise h11.RemoteProtocolError(f"there are more than {self._limits.max_headers} headers", 431)
 
 
 class Connection(H11Protocol):
@@ -312,7 +275,7 @@ class Connection(H11Protocol):
                 self.abort()  # half an answer is out: another one would be taken for a part of it
                 return
         request_id = f"tie-{random.getrandbits(128):032x}"  # of no run, so nothing that nobody may guess
-        self.transport.write(_whole_response(error, request_id))
+        self.transport.write(whole_response(error, request_id))
         if self._arrived:
             fields = {**fields, "duration_ms": round((time.monotonic() - self._arrived) * 1000, 3)}
         self._refusal_turns.put(partial(self._tell_refusal, request_id, error, fields))
@@ -326,25 +289,3 @@ class Connection(H11Protocol):
 
 def too_many_connections() -> ApiError:
     return unavailable("too_many_connections", "too many connections are open: try again later", 1)
-
-
-def _whole_response(error: ApiError, request_id: str) -> bytes:
-    before, after = _around_id(error.status, to_json({"error": error.body()}), tuple(error.headers.items()))
-    return b"%b%b%b" % (before, request_id.encode(), after)
-
-
-@lru_cache(16)
-def _around_id(status: int, body: bytes, more: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes]:
-    """A response with this body, before its id and after: in a burst all are the same."""
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "connection": "close",
-        **dict(more),
-    }
-    lines = [
-        f"HTTP/1.1 {status} {STATUS_PHRASES[status].decode()}",
-        *map(": ".join, headers.items()),
-        f"{REQUEST_ID}: ",
-    ]
-    return "\r\n".join(lines).encode(), b"\r\n\r\n" + body

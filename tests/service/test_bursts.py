@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.protocol import PARTS_A_TURN, TURN_BYTES, BoundedConnection
+from service.bounded import BoundedConnection
+from service.protocol import PARTS_A_TURN, TURN_BYTES
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, Served, connect, serving, wait_until

@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 import pytest
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-from service.protocol import TURN_BYTES, BoundedConnection, Connection
+from service.bounded import BoundedConnection
+from service.protocol import TURN_BYTES, Connection
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, Served, connect, serving, wait_until

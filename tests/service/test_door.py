@@ -16,9 +16,9 @@ import pytest
 import service.door
 import service.server
 from service.admission import Place
+from service.bounded import BoundedConnection
 from service.door import Door, TurnedAway
 from service.keys import add_key
-from service.protocol import BoundedConnection
 from service.settings import AuthSettings, LimitSettings, ServerSettings
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, connect, serving, wait_until

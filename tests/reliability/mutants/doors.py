@@ -60,8 +60,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a burst of requests is begun in one turn of the event loop",
         "service/protocol.py",
-        "            self._turns.put(self._parse)",
-        "            self._parse()",
+        "(self._knock)\n        else:\n            self._turns.put(self._parse)",
+        "(self._knock)\n        else:\n            self._parse()",
         (BURSTS + "test_a_probe_passes_a_burst_of_requests",),
     ),
     Mutant(
@@ -129,7 +129,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a body may have any number of chunks",
-        "service/protocol.py",
+        "service/bounded.py",
         "        self._num_chunks += data.chunk_start",
         "        self._num_chunks += 0",
         (CONNECTIONS + "test_the_number_of_chunks_is_bounded_by_their_bytes",),

@@ -45,8 +45,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a host is allowed by how it begins",
         "service/gate.py",
-        'is_loopback(host.strip("[]"))',
-        'host.startswith(("localhost", "127."))',
+        'is_loopback(name.strip("[]"))',
+        'name.startswith(("localhost", "127."))',
         (AUTH + "test_a_server_without_keys_answers_to_its_names_alone",),
     ),
     Mutant(
@@ -66,8 +66,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a bad request is not counted",
         "service/admission.py",
-        "        self._quotas.count(holder)\n        preparing =",
-        "        preparing =",
+        "        self._quotas.count(holder)\n        try:",
+        "        try:",
         (QUOTAS + "test_a_request_counts_whatever_becomes_of_it",),
     ),
     Mutant(
@@ -93,7 +93,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a head that is complete has no bound",
-        "service/protocol.py",
+        "service/bounded.py",
         "if end > self._limits.max_header_bytes:",
         "if end == len(received) > self._limits.max_header_bytes:",
         (CONNECTIONS + "test_a_head_that_is_too_large_is_refused",),

@@ -229,13 +229,13 @@ def test_a_place_is_given_back_when_the_client_leaves_before_it_is_parsed(
 ) -> None:
     monkeypatch.setattr(service.door, "BODY_SECONDS", 600)
     monkeypatch.setattr(served.server.config.lull, "put", lambda work: None)  # type: ignore[attr-defined]
-    with held(served), ExitStack() as stack:
-        leaving = [stack.enter_context(connect(served)) for _ in range(NUM_PLACES)]
-        for connection in leaving:
+    with ExitStack() as stack:
+        for connection in [stack.enter_context(connect(served)) for _ in range(NUM_PLACES)]:
             connection.sendall(request_bytes)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset at close
-    wait_until(lambda: len(served.server.server_state.connections) <= 1)
+        wait_until(lambda: served.service.runs.num_preparing == NUM_PLACES)
 
+    wait_until(lambda: len(served.server.server_state.connections) <= 1)
     assert len(served.service.runs) == 0
 
 

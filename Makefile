@@ -16,7 +16,7 @@ EVAL := build/eval
 EVAL_ITEMS ?= 1000
 ABLATION_ITEMS ?= 200
 
-.PHONY: help install demo serve test mutants soak check bench fmt zoo eval clean
+.PHONY: help install demo serve test mutants soak check bench fmt zoo eval unequal clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ eval: $(DEV) ## measure the zoo, into docs/results.md and docs/fewer-steps.md; b
 		--conditions post,chosen --table main:$(EVAL_ITEMS) --table stability:$(EVAL_ITEMS) \
 		$(addprefix --table ,injection switches change_rate interval acceleration normalisation cross_model selection)
 	$(BIN)/tie eval zoo --out $(EVAL) --page docs/fewer-steps.md --split validation --items 50 --table fewer_steps
+
+unequal: $(DEV) ## measure members with gaps of 0, 15 and 30 points, into docs/unequal-members.md; broken off, it goes on
+	$(BIN)/python -m bench.unequal $(UNEQUAL_ARGS)
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -62,7 +62,10 @@ WIRE_NAMES: Final[Mapping[str, str]] = {
     "answer": "answer.length",
     "suffix": "answer.suffix",
     "scored_positions": "answer.scored_positions",
-    **{name: f"tie.{name}" for name in ("interval", "score", "cross_model", "selection", "best_model", "min_models")},
+    **{
+        name: f"tie.{name}"
+        for name in ("interval", "score", "cross_model", "selection", "best_model", "calibration", "min_models")
+    },
     "relay_boundary": "tie.relay_boundary",
     **{name: f"unmasking.{name}" for name in ("policy", "k", "tau", "factor", "gamma", "suppress_end", "fill_end")},
 }

@@ -84,6 +84,7 @@ class TieBody(Body):
     cross_model: bool | None = None
     selection: SelectionName | None = None
     best_model: str | None = None
+    calibration: dict[str, dict[str, dict[str, float]]] | None = None
     min_models: int | None = None
     relay_boundary: RelayBoundary | None = None
 

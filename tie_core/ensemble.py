@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tie_core.calibration import CalibrationTable
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.denoising import Denoising, Job, make_job
 from tie_core.ending import make_ending
@@ -75,7 +76,7 @@ class Ensemble:
         Raises:
             PromptError, OptionsError, UnknownModelError: with the name of the field at fault.
         """
-        members = self._choose(models)
+        members = self.choose(models)
         ending = make_ending(stop, max_tokens)
         resolved, limit = self._sized(members, options, max_tokens)
         return Request(
@@ -123,6 +124,7 @@ class Ensemble:
         is_asked = resolved.selection == "best_model" or options.get("best_model") is not None
         if is_asked and resolved.best_model not in [member.name for member in members]:
             raise OptionsError("best_model", f"best_model is one of {_names(members)}")
+        _check_members(resolved.calibration, members, self.members)
         return resolved
 
     def _sized(
@@ -146,7 +148,12 @@ class Ensemble:
         length = num_suffix + sum(resolved.region_lengths(num_suffix))
         return resolved, max_tokens if max_tokens < length else None
 
-    def _choose(self, models: Sequence[str] | None) -> tuple[Member, ...]:
+    def choose(self, models: Sequence[str] | None) -> tuple[Member, ...]:
+        """The members of these names, in their order; None: all.
+
+        Raises:
+            UnknownModelError, OptionsError: an unknown name, or one that is there twice.
+        """
         if models is None:
             return self.members
         by_name = {member.name: member for member in self.members}
@@ -251,6 +258,16 @@ def _check_length(member: Member, param: str, num_prompt: int, layout: Layout) -
             f"prompt {num_prompt:,} + gen_length {layout.length:,} exceeds {member.name}'s"
             f" {member.model.max_positions:,} positions: shorten by {-spare:,} tokens",
         )
+
+
+def _check_members(calibration: CalibrationTable | None, asked: Sequence[Member], known: Sequence[Member]) -> None:
+    """Raises:
+    OptionsError: it lacks a member that is asked, or has a stranger.
+    """
+    if calibration is None:
+        return
+    if not {member.name for member in asked} <= calibration.keys() <= {member.name for member in known}:
+        raise OptionsError("calibration", f"calibration is of each member that is asked: {_names(asked)}")
 
 
 def _names(members: Sequence[Member]) -> str:

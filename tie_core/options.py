@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from tie_core.calibration import CalibrationTable, check_calibration
 from tie_core.errors import OptionsError
 
 Task = Literal["general", "math", "planning", "code", "open"]
@@ -37,6 +38,7 @@ class TieOptions:
     `suppress_end` keeps end tokens from being committed early: `confidence` commits them last (the setting of
     LLaDA-1.5's own GSM8K evaluation), `prediction` never predicts EOS. Statistics never see it.
     `relay_boundary` says where a round may end: `auto` is a block boundary between different tokenizers, else any step.
+    `calibration` makes the readings of unequal members comparable under the rules that it names (docs/evaluation.md).
     `min_models` members must be left in every round, or the request ends.
     `k`, `tau`, `factor` and `gamma` (nats) each belong to one unmasking policy. Approximations, off by default:
     `fill_end` writes end-of-text behind a committed one, to the end of its region; `early_commit` ends a request whose
@@ -56,6 +58,7 @@ class TieOptions:
     cross_model: bool = True
     selection: SelectionName = "lowest_tcc"
     best_model: str | None = None
+    calibration: CalibrationTable | None = None
     min_models: int = 1
     relay_boundary: RelayBoundary = "auto"
     policy: PolicyName = "top_k"
@@ -79,6 +82,7 @@ class TieOptions:
             _check_positive(name, getattr(self, name), most)
         for name in ("cross_model", "fill_end", "early_commit"):
             _check_type(name, getattr(self, name), bool, "true or false")
+        check_calibration(self.calibration, (*get_args(ScoreName), "lowest_tcc"))
         _check_type("suffix", self.suffix, str, "a string")
         if any(0xD800 <= ord(character) < 0xE000 for character in self.suffix):
             raise OptionsError("suffix", "suffix holds a lone surrogate, which is no text")
@@ -201,6 +205,14 @@ def check_effect(asked: Mapping[str, Any], options: TieOptions) -> None:
         if asked.get(name) is not None and getattr(options, switch) != needed:
             words = "true" if needed is True else needed
             raise OptionsError(name, f"{name} has no effect unless {switch} is {words}: ask for that too")
+    if (asked.get("calibration") or None) and not _is_calibrated(options):
+        raise OptionsError("calibration", "calibration has no effect: it is of another score and of no final choice")
+
+
+def _is_calibrated(options: TieOptions) -> bool:
+    """Whether a calibration decides anything: a leader, or the final answer."""
+    rules = {rule for member in (options.calibration or {}).values() for rule in member}
+    return options.score in rules or ("lowest_tcc" in rules and options.selection != "best_model")
 
 
 def _free_a_length(named: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tie_core.calibration import Calibration
 from tie_core.canvas import Canvas
 from tie_core.ending import NO_ENDING, Ending
 from tie_core.member import Member
@@ -34,4 +35,9 @@ class Request:
         """The TIE loop over this request; it runs no model."""
         names = [member.name for member in self.members]
         best_model = names.index(self.options.best_model) if self.options.best_model in names else None
-        return tie([member.vocabulary for member in self.members], self.canvases, self.options, best_model)
+        vocabularies = [member.vocabulary for member in self.members]
+        return tie(vocabularies, self.canvases, self.options, best_model, calibration=self.calibration)
+
+    @property
+    def calibration(self) -> Calibration:
+        return Calibration.of(self.options.calibration, [member.name for member in self.members])

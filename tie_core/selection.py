@@ -6,7 +6,9 @@ Knows scores and counts only.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
+from tie_core.calibration import PLAIN, Calibration
 from tie_core.options import SelectionName, TieBreak
 from tie_core.scoring import NOTHING_COUNTED, ChangeCount, History, Score
 
@@ -71,18 +73,23 @@ ChooseLeader = Callable[[Sequence[Score | None], Sequence[bool], int | None], Le
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One member's finished answer: its whole-run TCC, its last top-1 over A, and the rounds it led."""
+    """One member's finished answer: its whole-run TCC, its last top-1 over A, and the rounds it led.
+
+    `reliability` is what a calibration makes of the whole run (None: there is none, and the TCC is compared).
+    """
 
     member: int
     tcc: ChangeCount
     top1: float
     wins: int
+    reliability: float | None = None
 
 
 class Ledger:
     """What the members did over the whole run, round by round: pairs across a relay are never counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, calibration: Calibration = PLAIN) -> None:
+        self._calibration = calibration
         self._rounds: list[dict[int, tuple[ChangeCount, float]]] = []  # by member: its changes and top-1
         self._wins = Counter[int]()
 
@@ -103,12 +110,20 @@ class Ledger:
     def _candidate(self, member: int, rounds: Sequence[tuple[ChangeCount, float]]) -> Candidate:
         tcc = sum((changes for changes, _ in rounds), NOTHING_COUNTED)
         top1 = next((top1 for changes, top1 in reversed(rounds) if changes.has_evidence), 0.0)
-        return Candidate(member, tcc, top1, self._wins[member])
+        reliability = self._calibration.reliability("lowest_tcc", member, -tcc.value)
+        return Candidate(member, tcc, top1, self._wins[member], reliability)
 
 
 def lowest_tcc(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:
-    """The most stable whole run; ties by higher top-1, then the members' order. Runs without evidence come last."""
-    return min(candidates, key=lambda run: (not run.tcc.has_evidence, run.tcc.value, -run.top1, run.member))
+    """The most stable whole run, or the most reliable one by a calibration; ties by higher top-1, then the members'
+    order. Runs without evidence come last.
+    """
+
+    def rank(run: Candidate) -> tuple[bool, float | Fraction, float, int]:
+        instability = run.tcc.value if run.reliability is None else -run.reliability
+        return not run.tcc.has_evidence, instability, -run.top1, run.member
+
+    return min(candidates, key=rank)
 
 
 def most_selected(candidates: Sequence[Candidate], best_model: int | None) -> Candidate:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from tie_core.calibration import PLAIN, Calibration
 from tie_core.canvas import Canvas
 from tie_core.early_commit import commit_early
 from tie_core.lost import Attendance, Lost
@@ -103,11 +104,13 @@ def tie(
     best_model: int | None = None,
     choose: ChooseLeader = choose_leader,
     is_normalised: bool = True,
+    calibration: Calibration = PLAIN,
 ) -> Program:
     """Ensemble M members over one prompt: M blank canvases in, the chosen answer out. Any M >= 1.
 
     `best_model` is the member that the selection rule of that name returns. `choose` picks the leaders, and
     `is_normalised` divides token changes by |A|: evaluation compares the method with other ways to do either.
+    `calibration` makes the members' scores comparable where it has their rule (ours, off by default).
 
     Raises:
         NoMemberLeftError, MemberError: fewer members than `min_models` were left in a round.
@@ -116,7 +119,7 @@ def tie(
         Scope(canvas.layout.scored_region, vocabulary.end_ids, options.scored_positions, is_normalised)
         for vocabulary, canvas in zip(vocabularies, canvases, strict=True)
     ]
-    ledger = Ledger()
+    ledger = Ledger(calibration)
     to_boundary = _rounds_end_at_blocks(vocabularies, options)
     canvases = tuple(canvases)
     first_predictions: tuple[Prediction | None, ...] = (None,) * len(canvases)
@@ -138,7 +141,7 @@ def tie(
         trajectories, views, readings = yield from _read(canvases, trajectories, vocabularies, options, attendance)
         if _any_is_answered(trajectories):
             break
-        scores = {run.member: _assess(run, views, readings, scopes, options) for run in trajectories}
+        scores = {run.member: _assess(run, views, readings, scopes, options, calibration) for run in trajectories}
         prefixes = views.prefixes()
         won = _lead(choose, scores, prefixes, leader, handed_over)
         # Section 4.3: the leader's canvas becomes everybody's; histories start anew.
@@ -264,6 +267,7 @@ def _assess(
     readings: Mapping[Probe, Prediction],
     scopes: Sequence[Scope],
     options: TieOptions,
+    calibration: Calibration,
 ) -> Score:
     """Section 4.2: by its own history, by what it committed, or by what the members make of its end."""
     history, readers = trajectory.history, _readers(options, trajectory.member, range(len(scopes)))
@@ -273,7 +277,7 @@ def _assess(
         if probe in readings
     ]
     evidence = Evidence(history, [commit.confidence for commit in trajectory.commits], read)
-    value = SCORES[options.score].value(evidence)
+    value = calibration.comparable(options.score, trajectory.member, SCORES[options.score].value(evidence))
     return Score(value, float(history.changes.value), history.top1, commit_value(evidence) or 0.0)
 
 

@@ -44,6 +44,12 @@ def evaluate(
     choose: Annotated[
         int | None, typer.Option(min=2, help="Choose TIE's best condition on so many validation items first.")
     ] = None,
+    calibrate: Annotated[
+        int | None, typer.Option(min=2, help="Learn on so many validation items first how unequal members answer best.")
+    ] = None,
+    preset: Annotated[
+        Path | None, typer.Option(help="File for what is learned, if not preset.toml beside the records.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of records and report.")] = Path("eval"),
     page: Annotated[Path | None, typer.Option(help="File of the report, if not report.md in there.")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw plots beside the report; needs matplotlib.")] = False,
@@ -54,8 +60,9 @@ def evaluate(
     """Measure members, post-generation ensemble and TIE on tasks. Broken off, the same command goes on.
 
     Tables: main; the paper's stability, injection, switches, change_rate, interval, acceleration, normalisation,
-    cross_model and selection; fewer_steps.
+    cross_model and selection; fewer_steps; unequal.
     """
+    from service.evaluation.preset import preset_paths, write_preset
     from service.evaluation.progress import track
     from tie_core.evaluation.conditions import parse_conditions
     from tie_core.evaluation.evaluation import Evaluation, Wishes, parse_tables
@@ -71,29 +78,41 @@ def evaluate(
         split=cast("Split", split),
         seed=seed,
         num_to_choose=choose,
+        num_to_calibrate=calibrate,
         draws_plots=plots,
         runs_code=run_code,
         regrades=regrade,
     )
     wishes.check()
-    words = {"--conditions": conditions, "--items": items, "--seed": seed or None, "--choose": choose}
+    presets = preset_paths(wishes, preset, out)
+    words = {
+        "--conditions": conditions,
+        "--items": items,
+        "--seed": seed or None,
+        "--choose": choose,
+        "--calibrate": calibrate,
+    }
     words |= {"--split": None if split == "all" else split}
     command = [*tasks, *_said("--option", option), *_said("--table", table)]
     command += [word for name, value in words.items() if value for word in (name, str(value))]
+    told = told_of(command)
     try:
-        with _side(config, ensemble, server, api_key, at_once) as side:
-            report = Evaluation(side, wishes, data, out, _told(command), track).run()
+        with side_of(config, ensemble, server, api_key, at_once) as side:
+            report = Evaluation(side, wishes, data, out, told, track).run()
             text = report.write(page or out / "report.md")
+            settings = load_settings(config) if server is None else None
+            for file, chapter in zip(presets, report.chapters, strict=False):
+                write_preset(file, chapter, side, settings, ensemble, told)
     except KeyboardInterrupt:
         typer.echo(f"broken off: what was answered is in {out}, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    told = json.dumps(report.data())
-    (out / "report.json").write_text(told + "\n", encoding="utf-8")
-    typer.echo(told if as_json else text)
+    figures = json.dumps(report.data())
+    (out / "report.json").write_text(figures + "\n", encoding="utf-8")
+    typer.echo(figures if as_json else text)
 
 
 @contextmanager
-def _side(
+def side_of(
     config: Path | None, ensemble: str | None, server: str | None, key: str | None, at_once: int
 ) -> "Iterator[Side]":
     if server is not None:
@@ -122,7 +141,7 @@ def _said(name: str, values: list[str] | None) -> list[str]:
     return [word for value in values or [] for word in (name, value)]
 
 
-def _told(words: list[str]) -> dict[str, Any]:
+def told_of(words: list[str]) -> dict[str, Any]:
     """By what, when and where it is measured; without paths, servers and keys."""
     return {
         "command": shlex.join(["tie", "eval", *words]),

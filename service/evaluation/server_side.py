@@ -66,9 +66,9 @@ class ServerSide:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    def resolve(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def resolve(self, options: Mapping[str, Any], models: Sequence[str] = ()) -> Mapping[str, Any]:
         """As the first event of a request tells them; it is cancelled then."""
-        body = self._body(options, [{"role": "user", "content": "1"}], ())
+        body = self._body(options, [{"role": "user", "content": "1"}], models)
         (created,) = self._patiently(lambda: self._attempt(body, until=Created))
         if isinstance(created, Failed):
             raise created.error

@@ -137,7 +137,7 @@ class ScriptedSide:
         self._due: SimpleQueue[None] = SimpleQueue()
         Thread(target=self._answer, daemon=True).start()
 
-    def resolve(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def resolve(self, options: Mapping[str, Any], models: Sequence[str] = ()) -> Mapping[str, Any]:
         self.resolved.append(options)
         return {**BASE, **options}
 

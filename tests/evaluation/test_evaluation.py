@@ -118,7 +118,7 @@ def test_records_under_defaults_that_have_changed_are_refused(tmp_path):
     class Changed(ScriptedSide):
         """top1's own interval, which the header does not tell, is another one."""
 
-        def resolve(self, options):
+        def resolve(self, options, models=()):
             n = {"interval": 32} if options.get("score") == "top1" else {}
             return {**super().resolve(options), **n, **options}
 

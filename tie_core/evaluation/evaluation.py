@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tie_core.errors import TaskError
+from tie_core.evaluation.calibrating import Learned, learn
 from tie_core.evaluation.conditions import CHOSEN, POST, RANDOM, SCORES, Condition, standard, tie_by
 from tie_core.evaluation.experiment import Experiment, choose
 from tie_core.evaluation.named import TABLES
@@ -17,6 +18,7 @@ from tie_core.evaluation.running import Work
 from tie_core.evaluation.sides import Side
 from tie_core.evaluation.splits import SPLITS, Split, load_items
 from tie_core.evaluation.task import Task, check_ready
+from tie_core.options import ScoreName
 
 Track = Callable[[str, Sequence[Work], Iterator[Record]], Iterable[Record]]
 """Told what runs, all its work, and its records as they come; passes them on and shows how far it is."""
@@ -27,6 +29,7 @@ FEWEST_ITEMS = 2  # an interval of differences needs two
 class Wishes:
     """What is measured. `tables` have a number of items each (None: `num_items`, and if that is None all). Without
     `conditions` the main table has all scores. `num_to_choose` validation items choose TIE's best condition first.
+    `num_to_calibrate` of them say how unequal members answer best, by the scores of the conditions.
     `regrades` has the grader judge anew what is recorded already."""
 
     tasks: tuple[Task, ...]
@@ -37,6 +40,7 @@ class Wishes:
     split: Split = "all"
     seed: int = 0
     num_to_choose: int | None = None
+    num_to_calibrate: int | None = None
     draws_plots: bool = False
     runs_code: bool = False
     regrades: bool = False
@@ -53,21 +57,31 @@ class Wishes:
             raise TaskError(f"there is no split {self.split}: the splits are {', '.join(SPLITS)}")
         if CHOSEN in self.conditions and self.num_to_choose is None:
             raise TaskError("the condition `chosen` needs --choose, the number of validation items to choose on")
-        if self.num_to_choose is not None and self.split == "validation":
+        if "unequal" in self.tables and self.num_to_calibrate is None:
+            raise TaskError("the table `unequal` needs --calibrate, the number of validation items to learn from")
+        if None not in (self.num_to_choose, self.num_to_calibrate):
+            raise TaskError("a calibration chooses a score as well: give --calibrate or --choose")
+        if self.measured_split == "test" and self.split == "validation":
             raise TaskError("what is chosen on validation items is measured on others: leave out --split validation")
         if self.draws_plots:
             check_matplotlib()
 
     @property
     def measured_split(self) -> Split:
-        """Never the items that a condition was chosen on."""
-        return "test" if self.num_to_choose is not None else self.split
+        """Never the items that something was chosen on."""
+        is_any_left = self.num_to_choose is None and self.num_to_calibrate is None
+        return self.split if is_any_left else "test"
 
     @property
     def candidates(self) -> tuple[Condition, ...]:
         """What is chosen among: the conditions asked for, or else TIE with each score."""
         named = tuple(condition for condition in self.conditions if condition not in (POST, RANDOM, CHOSEN))
         return named or tuple(map(tie_by, SCORES))
+
+    @property
+    def scores(self) -> tuple[ScoreName, ...]:
+        """Those that a calibration tries: of the conditions asked for, or all."""
+        return tuple(dict.fromkeys(each.options["score"] for each in self.candidates if "score" in each.options))
 
 
 def parse_tables(words: Iterable[str]) -> dict[str, int | None]:
@@ -111,15 +125,19 @@ class Evaluation:
         wishes = self.wishes
         task = replace(task, options={**task.options, **wishes.options})
         chosen, part = self._choose(task) if wishes.num_to_choose is not None else (None, None)
+        learned = self._learn(task, wishes.num_to_calibrate) if wishes.num_to_calibrate is not None else None
         conditions = wishes.conditions or standard()
         if chosen is not None:
             conditions = (*(condition for condition in conditions if condition != CHOSEN), chosen)
-        experiment = self._experiment(task, wishes.measured_split, conditions, chosen, part)
+        if learned is not None:
+            chosen, remedy = learned.plain, learned.chosen.condition
+            conditions = (*conditions, remedy)
+        experiment = self._experiment(task, wishes.measured_split, conditions, chosen, part, learned)
         most = len(experiment.items)
         sizes = {name: min(most, num or wishes.num_items or most) for name, num in wishes.tables.items()}
         experiment.check(experiment.conditions(list(sizes)))
         self._answer(task.name, experiment, experiment.missing_for(sizes))
-        return Chapter(experiment, sizes, experiment.sections(sizes))
+        return Chapter(experiment, sizes, experiment.sections(sizes), learned)
 
     def _choose(self, task: Task) -> tuple[Condition, Condition | None]:
         """On validation items, before any other item is asked: the best condition, and the best of those that ask a
@@ -132,6 +150,17 @@ class Evaluation:
         results, parts = experiment.results(num_items), [each for each in candidates if each.models]
         return choose(results, candidates), choose(results, parts) if parts else None
 
+    def _learn(self, task: Task, num_items: int) -> Learned:
+        """On validation items, before any other item is asked: how these members answer best."""
+        experiment = self._experiment(task, "validation", self.wishes.candidates)
+        num_items = min(len(experiment.items), num_items)
+
+        def answer(conditions: Sequence[Condition]) -> None:
+            experiment.check(conditions)
+            self._answer(f"{task.name}, validation", experiment, experiment.missing(conditions, num_items))
+
+        return learn(experiment, self.wishes.scores, num_items, answer)
+
     def _experiment(
         self,
         task: Task,
@@ -139,6 +168,7 @@ class Evaluation:
         conditions: Sequence[Condition],
         chosen: Condition | None = None,
         chosen_part: Condition | None = None,
+        learned: Learned | None = None,
     ) -> Experiment:
         seed = self.wishes.seed
         items = load_items(task, self.data, split, seed)
@@ -152,6 +182,7 @@ class Evaluation:
             conditions=conditions,
             chosen=chosen,
             chosen_part=chosen_part,
+            learned=None if learned is None else learned.chosen.condition,
             drawn={"split": split, "seed": seed},
             told=self.told,
             regrades=self.wishes.regrades,

@@ -39,6 +39,7 @@ class Experiment:
         conditions: Sequence[Condition],
         chosen: Condition | None = None,
         chosen_part: Condition | None = None,
+        learned: Condition | None = None,
         drawn: Mapping[str, Any],
         told: Mapping[str, Any],
         regrades: bool = False,
@@ -48,7 +49,7 @@ class Experiment:
         intervals: dict[str, int] = {
             score: side.resolve({**task.options, "score": score})["interval"] for score in SCORES
         }
-        self.study = Study(task, tuple(side.members), base, intervals, tuple(conditions), chosen, chosen_part)
+        self.study = Study(task, tuple(side.members), base, intervals, tuple(conditions), chosen, chosen_part, learned)
         circumstances = {
             "task": task.name,
             "items": {**drawn, "digest": items_digest(items), "of": len(items)},
@@ -91,7 +92,7 @@ class Experiment:
 
     def _digest(self, condition: Condition) -> str:
         if condition.key not in self._digests:
-            resolved = self._side.resolve({**self.study.task.options, **condition.options})
+            resolved = self._side.resolve({**self.study.task.options, **condition.options}, condition.models)
             self._digests[condition.key] = options_digest(resolved)
         return self._digests[condition.key]
 

@@ -24,7 +24,14 @@ class LedRequest(Request):
 
     def program(self) -> Program:
         vocabularies = [member.vocabulary for member in self.members]
-        return tie(vocabularies, self.canvases, self.options, choose=self.choose, is_normalised=self.is_normalised)
+        return tie(
+            vocabularies,
+            self.canvases,
+            self.options,
+            choose=self.choose,
+            is_normalised=self.is_normalised,
+            calibration=self.calibration,
+        )
 
 
 def led(request: Request, choose: ChooseLeader, *, is_normalised: bool = True) -> LedRequest:

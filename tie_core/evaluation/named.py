@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tie_core.evaluation import ablations, fewer_steps, main_table, trajectories
+from tie_core.evaluation import ablations, fewer_steps, main_table, trajectories, unequal
 from tie_core.evaluation.conditions import Condition
 from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.sections import Section
@@ -30,5 +30,6 @@ TABLES: Final[dict[str, Table]] = {
     "cross_model": Table(ablations.cross_model_conditions, ablations.cross_model),
     "selection": Table(ablations.selection_conditions, ablations.selection),
     "fewer_steps": Table(fewer_steps.conditions, fewer_steps.render),
+    "unequal": Table(unequal.conditions, unequal.render),
 }
-"""Results, the paper's tables 1 and 2, figure 3 and tables 5 to 10, and one that the paper does not have."""
+"""Results, the paper's tables 1 and 2, figure 3 and tables 5 to 10, and two that the paper does not have."""

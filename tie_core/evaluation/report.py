@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tie_core.evaluation.calibrating import Learned
 from tie_core.evaluation.experiment import Experiment, Sizes
 from tie_core.evaluation.plots import draw
 from tie_core.evaluation.sections import Section
@@ -41,6 +42,7 @@ class Chapter:
     experiment: Experiment
     sizes: Sizes
     sections: Sequence[Section]
+    learned: Learned | None = None
 
     def data(self) -> dict[str, Any]:
         study = self.experiment.study
@@ -48,6 +50,7 @@ class Chapter:
             "task": study.task.name,
             "of": self.experiment.file.circumstances,
             "chosen": study.chosen and study.chosen.key,
+            "learned": study.learned and study.learned.key,
             "items": dict(self.sizes),
             "sections": [section.data() for section in self.sections],
         }
@@ -60,16 +63,18 @@ class Chapter:
     def markdown(self, plots: Mapping[str, Path]) -> str:
         """`plots`, by table, are relative to the report."""
         task = self.experiment.study.task
-        parts = [f"## {task.title}\n", "".join(f"- {line}\n" for line in self._facts())]
+        parts = [f"## {task.title}\n", "".join(f"- {line}\n" for line in self.facts())]
         for section in self.sections:
             parts.append(section.markdown(self.sizes[section.name]))
             if section.name in plots:
                 parts.append(f"![{section.title}]({plots[section.name].as_posix()})\n")
+        parts += [self.learned.section().markdown(self.learned.num_items)] if self.learned is not None else []
         if task.notes:
             parts.append(f"### What these figures do not show\n\n{task.notes}\n")
         return "\n".join(parts)
 
-    def _facts(self) -> Iterator[str]:
+    def facts(self) -> Iterator[str]:
+        """What was measured, in lines."""
         of = self.experiment.file.circumstances
         drawn = of["items"]
         yield (

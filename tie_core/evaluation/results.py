@@ -17,7 +17,8 @@ STAGES: Final = ("first third", "second third", "last third")
 class Study:
     """A task on an ensemble. `base` are the options of a request that asks for the task's alone, `intervals` the n
     of one that names a score; `conditions` are the main table's, `chosen` one of them, on other items, and
-    `chosen_part` the best of those that ask a part of the members, on the same."""
+    `chosen_part` the best of those that ask a part of the members, on the same. `learned` is what a calibration made
+    of the members there."""
 
     task: Task
     members: tuple[str, ...]
@@ -26,10 +27,15 @@ class Study:
     conditions: tuple[Condition, ...]
     chosen: Condition | None = None
     chosen_part: Condition | None = None
+    learned: Condition | None = None
 
     def label_of(self, condition: Condition) -> str:
         """With what was chosen about it."""
-        choices = {"chosen on validation items": self.chosen, "the best part on validation items": self.chosen_part}
+        choices = {
+            "chosen on validation items": self.chosen,
+            "the best part on validation items": self.chosen_part,
+            "the calibration": self.learned,
+        }
         said = [what for what, choice in choices.items() if choice is not None and choice.key == condition.key]
         return condition.label + (f" ({', '.join(said)})" if said else "")
 

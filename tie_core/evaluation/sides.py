@@ -46,8 +46,8 @@ class Side(Protocol):
     @property
     def members(self) -> Sequence[str]: ...
 
-    def resolve(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All options of a request that asks for these."""
+    def resolve(self, options: Mapping[str, Any], models: Sequence[str] = ()) -> Mapping[str, Any]:
+        """All options of a request that asks these members (none: all) for these options."""
         ...
 
     def circumstances(self) -> Mapping[str, Any]:
@@ -68,8 +68,8 @@ class EngineSide:
     def members(self) -> Sequence[str]:
         return [member.name for member in self._ensemble.members]
 
-    def resolve(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        return asdict(self._ensemble.resolve(self._ensemble.members, options))
+    def resolve(self, options: Mapping[str, Any], models: Sequence[str] = ()) -> Mapping[str, Any]:
+        return asdict(self._ensemble.resolve(self._ensemble.choose(models or None), options))
 
     def circumstances(self) -> Mapping[str, Any]:
         return {

@@ -21,15 +21,22 @@ def page_with_map(page: str) -> str:
 
 
 def _table(package: str) -> str:
-    paths = sorted((ROOT / package).rglob("*.py"))
+    paths = sorted(path for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".js"))
     rows = [f"| `{path.relative_to(ROOT)}` | {_first_sentence(path)} |\n" for path in paths]
     return f"| `{package}/` | |\n|---|---|\n{''.join(rows)}"
 
 
 def _first_sentence(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    text = path.read_text(encoding="utf-8")
+    docstring = (ast.get_docstring(ast.parse(text)) or "") if path.suffix == ".py" else _first_comment(text)
     sentence = re.split(r"(?<=\.)\s", " ".join(docstring.partition("\n\n")[0].split()))[0]
     return sentence.replace("|", "\\|")
+
+
+def _first_comment(script: str) -> str:
+    """What a script opens with, without the comment's own marks."""
+    comment = re.match(r"/\*\*(.*?)\*/", script, re.DOTALL)
+    return re.sub(r"^ \*", "", comment[1], flags=re.MULTILINE).strip() if comment else ""
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from service.log import make_logger
 from service.metrics import Metrics
 from service.middleware import BodyLimits, RequestScope
 from service.openapi import add_schemas
-from service.routes import docs, models, openai, ops, tie
+from service.routes import docs, models, openai, ops, page, tie
 from service.runs import Runs
 from service.series import make_series
 from service.settings import Settings
@@ -63,7 +63,7 @@ def create_app(
     )
     app.state.service = service
     _add_middleware(app, service, log)
-    for module in (tie, openai, models, ops, docs):
+    for module in (tie, openai, models, ops, docs, page):
         app.include_router(module.router)
     add_schemas(app, settings)
     if telemetry is not None:

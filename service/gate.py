@@ -1,4 +1,4 @@
-"""The gate: who may come in. Every route, method and path is shut but the probes, and so is what does not exist."""
+"""The gate: who may come in. All is shut but the probes and the page's files, also what does not exist."""
 
 from typing import Final
 
@@ -7,11 +7,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import AUTHENTICATION, ApiError, unavailable
 from service.keys import Keys
+from service.page import is_of_page
 from service.quotas import HOLDER, Holder
 from service.settings import AuthSettings, ServerSettings, is_loopback
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"})
-PROBE_METHODS: Final = ("GET", "HEAD")
+READ_METHODS: Final = ("GET", "HEAD")
 METRICS: Final = "/metrics"
 CHALLENGE: Final = {"www-authenticate": "Bearer"}
 SCHEME: Final = "bearer "
@@ -43,13 +44,13 @@ class Gate:
         ApiError: 503 beyond the bound on connections, 421 under another name, 401 without a key.
         """
         HOLDER.set(Holder())
-        if scope["path"] in PROBES and scope["method"] in PROBE_METHODS:
+        if scope["path"] in PROBES and scope["method"] in READ_METHODS:
             return
         if scope["state"].get("is_surplus"):
             raise unavailable("too_many_connections", "too many connections are open: try again later", 1)
         headers = Headers(scope=scope)
         self._check_host(headers)
-        if self._keys is not None and asks_for_key(self._auth, scope["path"]):
+        if self._keys is not None and asks_for_key(self._auth, scope["path"], scope["method"]):
             holder = await self._holder(headers, self._keys)
             HOLDER.set(holder)
             scope["state"]["key_id"] = scope["state"]["log"]["key"] = holder.name
@@ -97,9 +98,12 @@ def key_in(authorization: str) -> str | None:
     return authorization[len(SCHEME) :].strip() if is_bearer else None
 
 
-def asks_for_key(auth: AuthSettings, path: str) -> bool:
-    """Whether a path that is no probe asks for a key, where there are keys."""
-    return not (auth.open_metrics and path == METRICS)
+def asks_for_key(auth: AuthSettings, path: str, method: str) -> bool:
+    """Whether a request that is no probe asks for a key, where there are keys. The page does not: it has none to send
+    before somebody enters it there, and it is the same file everywhere.
+    """
+    is_page = method in READ_METHODS and is_of_page(path)
+    return not is_page and not (auth.open_metrics and path == METRICS)
 
 
 def _without_port(host: str) -> str:

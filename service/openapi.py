@@ -186,7 +186,7 @@ def _add_gate(operation: dict[str, Any], path: str, settings: Settings) -> None:
     refusals = [503]
     if checks_host(settings.server, has_keys=has_keys):
         refusals.append(421)
-    if has_keys and asks_for_key(settings.auth, path):
+    if has_keys and asks_for_key(settings.auth, path, "GET"):
         operation["security"] = [{"bearer": []}]
         refusals += [401, 429] if "requestBody" in operation else [401]
     for code in refusals:

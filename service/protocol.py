@@ -23,7 +23,7 @@ from service.admission import TAKEN, Place
 from service.bounded import BoundedConnection
 from service.door import Door, TurnedAway
 from service.errors import ApiError, unavailable
-from service.gate import PROBE_METHODS, PROBES
+from service.gate import PROBES, READ_METHODS
 from service.refusal import whole_response
 from service.settings import LimitSettings
 from service.turns import Lull, Turns
@@ -43,7 +43,7 @@ REFUSALS_A_TURN: Final = 4  # that are told
 QUIET_SECONDS: Final = 0.005  # after which a burst is over
 LONGEST_HELD: Final = 0.05  # seconds that what is let in waits for that
 GRACE_SECONDS: Final = 0.1  # for a head that is late, in which what has come of it is parsed
-PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in PROBE_METHODS for path in PROBES)
+PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in READ_METHODS for path in PROBES)
 NOTHING_KNOWN: Final[Mapping[str, Any]] = {"method": None, "route": None}
 SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())

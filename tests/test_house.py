@@ -219,6 +219,15 @@ def test_every_module_says_what_it_is(package: str) -> None:
     assert undocumented == []
 
 
+@pytest.mark.parametrize("script", sorted((ROOT / "service" / "page").glob("*.js")), ids=lambda path: path.name)
+def test_scripts_keep_the_rules_of_modules(script: Path) -> None:
+    lines = script.read_text(encoding="utf-8").splitlines()
+
+    assert lines[0].startswith("/** ")
+    assert len(lines) <= LONGEST_FILE
+    assert max(map(len, lines)) <= 120
+
+
 def test_the_version_is_written_once() -> None:
     assert project()["dynamic"] == ["version"]
     assert Version(tie_core.__version__)

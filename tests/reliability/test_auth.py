@@ -1,4 +1,4 @@
-"""Without a key nothing answers but the probes, whatever the route, method, path or Host; and no key is ever told."""
+"""Without a key nothing but the probes and the page answers, whatever the route, path or Host; no key is ever told."""
 
 import asyncio
 import itertools
@@ -17,9 +17,10 @@ import pytest
 from starlette.routing import Route
 
 from service import keys as keys_module
-from service.gate import PROBES
+from service.gate import PROBES, READ_METHODS
 from service.keys import Keys, add_key, read_keys
 from service.log import make_logger
+from service.page import assets
 from service.quotas import Holder
 from service.settings import AuthSettings, LimitSettings, ServerSettings, SettingsError
 from tests.reliability.processes import serving_process
@@ -29,6 +30,16 @@ from tests.service.served import GENERATE, Served, serving, wait_until
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FROB")
 PATHS = (
     "/",
+    "/page/main.js",
+    "/page/",
+    "/page/nowhere.js",
+    "/page/__init__.py",
+    "/page/main.js/",
+    "/page/../v1/models",
+    "/page/..%2fv1/models",
+    "/page//main.js",
+    "//page/main.js",
+    "/index.html",
     "/nowhere",
     "//v1/models",
     "//livez",
@@ -52,6 +63,7 @@ PATHS = (
     "/static/../livez",
 )
 HOSTS = ("localhost", "127.0.0.1", "[::1]", "livez", "evil.example", "127.0.0.1:1", "localhost.evil.example", "/livez")
+PAGE = {"/", "/page/main.js"}
 SECRET_PROMPT = "zanzibar kettle 4417"
 
 
@@ -94,11 +106,15 @@ async def statuses(served: Served, asked: list[tuple[str, str, str]]) -> list[tu
     return await asyncio.gather(*(one(*each) for each in asked))
 
 
-def test_nothing_but_the_probes_answers_without_a_key(keyed: tuple[Served, str], figure: Callable[[str], None]) -> None:
+def test_nothing_but_the_probes_and_the_page_answers_without_a_key(
+    keyed: tuple[Served, str], figure: Callable[[str], None]
+) -> None:
     served, _ = keyed
-    everywhere = sorted({*routes(served), *PATHS} - PROBES)
+    everywhere = sorted({*routes(served), *PATHS} - PROBES - PAGE)
     asked = [(method, path, "localhost") for method, path in itertools.product(METHODS, everywhere)]
-    asked += [(method, path, "localhost") for method in METHODS if method not in ("GET", "HEAD") for path in PROBES]
+    asked += [
+        (method, path, "localhost") for method in METHODS if method not in READ_METHODS for path in (*PROBES, *PAGE)
+    ]
     asked += [("GET", path, host) for path, host in itertools.product(everywhere, HOSTS)]
 
     answers = asyncio.run(statuses(served, asked))
@@ -109,6 +125,21 @@ def test_nothing_but_the_probes_answers_without_a_key(keyed: tuple[Served, str],
     assert all("www-authenticate: bearer" in answer.lower() for _, answer in answers)
     with_body = [answer for (method, *_), (_, answer) in zip(asked, answers, strict=True) if method != "HEAD"]
     assert all(set(json.loads(answer.partition("\r\n\r\n")[2])) == {"error"} for answer in with_body)
+
+
+def test_the_page_is_the_same_with_a_key_and_without(keyed: tuple[Served, str]) -> None:
+    """So it tells nothing of this server, its keys or its models."""
+    served, key = keyed
+    with serving(fake_settings(), FakeLoader()) as other:
+        for path in ("/", *(f"/page/{name}" for name in assets())):
+            without, with_key, elsewhere = (
+                served.client.get(path),
+                served.client.get(path, headers=bearer(key)),
+                other.client.get(path),
+            )
+            assert without.status_code == 200
+            assert without.content == with_key.content == elsewhere.content
+            assert served.client.head(path).status_code == 200
 
 
 def test_the_probes_need_no_key_and_no_name(keyed: tuple[Served, str]) -> None:
@@ -223,10 +254,12 @@ def test_a_server_without_keys_answers_to_its_names_alone(allowed: list[str], ho
 def test_a_rebound_name_is_refused_over_http() -> None:
     with serving(fake_settings(), FakeLoader()) as served:
         answers = asyncio.run(
-            statuses(served, [("GET", "/v1/models", "evil.example"), ("GET", "/livez", "evil.example")])
+            statuses(
+                served, [(*each, "evil.example") for each in (("GET", "/v1/models"), ("GET", "/"), ("GET", "/livez"))]
+            )
         )
 
-    assert [status for status, _ in answers] == [421, 200]
+    assert [status for status, _ in answers] == [421, 421, 200]
     assert '"code":"host_not_allowed"' in answers[0][1]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.page import assets
 from tests.service.fakes import NAMES, FakeLoader, fake_settings
 from tests.service.served import Served, serving, wait_until
 
@@ -78,6 +79,29 @@ def test_the_page_of_the_api_needs_nothing_from_elsewhere(served: Served) -> Non
             assert file.status_code == 200
             assert file.headers["content-security-policy"] == policy
             assert file.headers["content-type"].split(";")[0] in ("text/javascript", "text/css")
+
+
+def test_the_playground_is_made_of_its_own_files_alone(served: Served) -> None:
+    page = served.client.get("/")
+    links = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    policy = page.headers["content-security-policy"]
+
+    assert "unsafe" not in policy
+    assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} <= {
+        *policy.split("; ")
+    }
+    assert not re.search(r"<script(?![^>]*src)|<style|\sstyle=|\son\w+=", page.text)
+    for name, content in assets().items():
+        file = served.client.get(f"/page/{name}")
+        assert (file.status_code, file.content) == (200, content)
+        assert file.headers["content-security-policy"] == policy
+        assert file.headers["x-content-type-options"] == "nosniff"
+    assert {f"page/{name}" for name in ("main.js", "style.css", "icon.svg")} | {"docs"} == {*links}
+
+
+@pytest.mark.parametrize("path", ["/page/other.js", "/page/..%2Fapp.py", "/page/__init__.py", "/page/", "/index.html"])
+def test_the_playground_has_no_other_files(served: Served, path: str) -> None:
+    assert served.client.get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/docs/other.js", "/docs/..%2F..%2Fpyproject.toml", "/docs/__init__.py"])

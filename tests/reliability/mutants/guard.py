@@ -12,7 +12,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "service/gate.py",
         'if scope["path"] in PROBES and',
         'if scope["path"].startswith(tuple(PROBES)) and',
-        (AUTH + "test_nothing_but_the_probes_answers_without_a_key",),
+        (AUTH + "test_nothing_but_the_probes_and_the_page_answers_without_a_key",),
+    ),
+    Mutant(
+        "all that lies under the page is open",
+        "service/page/__init__.py",
+        "(path.startswith(FOLDER) and path.removeprefix(FOLDER) in assets())",
+        "path.startswith(FOLDER)",
+        (AUTH + "test_nothing_but_the_probes_and_the_page_answers_without_a_key",),
+    ),
+    Mutant(
+        "the page is open to every method",
+        "service/gate.py",
+        "method in READ_METHODS and is_of_page(path)",
+        "is_of_page(path)",
+        (AUTH + "test_nothing_but_the_probes_and_the_page_answers_without_a_key",),
     ),
     Mutant(
         "metrics are always open",

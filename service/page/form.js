@@ -1,0 +1,160 @@
+/** The request, as a form that is made from what the server says of itself: its models and the schema of its body.
+ *
+ * Whatever is left alone is not sent, so that the ensemble's own defaults hold. Fields carry the API's names.
+ */
+
+import { element } from "./elements.js";
+import { visible } from "./words.js";
+
+const ALWAYS_SHOWN = ["tie.score", "tie.interval", "unmasking.policy"];
+const NOT_OFFERED = new Set(["messages", "prompt", "ensemble", "models", "seed", "stream", "events", "on_disconnect"]);
+const DEFAULT = "default";
+
+export class RequestForm {
+  #form;
+  #models = [];
+
+  constructor(form) {
+    this.#form = form;
+    this.#form.elements.ensemble.addEventListener("change", () => this.#offerMembers());
+  }
+
+  /** `entries` are those of /v1/models, `schemas` the components of /openapi.json. */
+  fill(entries, schemas) {
+    this.#models = entries;
+    const names = entries.filter((entry) => entry.kind === "ensemble").map((entry) => entry.id);
+    this.#form.elements.ensemble.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+    this.#offerMembers();
+    this.#offerOptions(schemas);
+    const prompt = this.#form.elements.prompt;
+    if (prompt.value === "") prompt.value = exampleOf(schemas.GenerateBody);
+  }
+
+  body() {
+    const body = { messages: [{ role: "user", content: this.#form.elements.prompt.value }] };
+    body.ensemble = this.#form.elements.ensemble.value;
+    const members = [...this.#form.querySelectorAll("[name=models]")];
+    const chosen = members.filter((box) => box.checked).map((box) => box.value);
+    if (chosen.length < members.length) body.models = chosen;
+    for (const field of this.#form.querySelectorAll("[data-param][data-kind]")) {
+      if (field.value !== "") put(body, field.dataset.param, valueOf(field));
+    }
+    return body;
+  }
+
+  /** Point at the field that an error names, and say there what is wrong; null takes that back. */
+  blame(param, message = "") {
+    this.#form.querySelector("#field-problem")?.remove();
+    for (const field of this.#form.querySelectorAll("[aria-invalid]")) {
+      field.removeAttribute("aria-invalid");
+      field.removeAttribute("aria-describedby");
+    }
+    const name = param?.replace(/\[.*$/, "");
+    const field = [...this.#form.querySelectorAll("[data-param]")].find((one) => one.dataset.param === name);
+    if (!field) return;
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", "field-problem");
+    field.after(element("span", { id: "field-problem", class: "field-problem" }, visible(message)));
+    const fold = field.closest("details");
+    if (fold) fold.open = true;
+    field.focus();
+  }
+
+  #offerMembers() {
+    const chosen = this.#models.find((entry) => entry.id === this.#form.elements.ensemble.value);
+    const boxes = (chosen?.members ?? []).map((name) => {
+      const box = element("input", {
+        type: "checkbox",
+        name: "models",
+        value: name,
+        checked: true,
+        "data-param": "models",
+      });
+      return element("label", { class: "choice" }, box, ` ${name}`);
+    });
+    this.#form.querySelector("[data-part=members]").replaceChildren(...boxes);
+    const names = element(
+      "datalist",
+      { id: "member-names" },
+      ...(chosen?.members ?? []).map((name) => element("option", { value: name })),
+    );
+    document.getElementById("member-names").replaceWith(names);
+  }
+
+  #offerOptions(schemas) {
+    const [first, rest] = [this.#form.querySelector("[data-part=first]"), this.#form.querySelector("[data-part=rest]")];
+    const groups = groupsOf(schemas);
+    const all = groups.flatMap((group) => group.fields);
+    first.replaceChildren(...all.filter((field) => ALWAYS_SHOWN.includes(field.param)).map(labelled));
+    rest.replaceChildren(
+      ...groups.map(({ title, fields }) => {
+        const others = fields.filter((field) => !ALWAYS_SHOWN.includes(field.param));
+        return element("fieldset", {}, element("legend", {}, title), ...others.map(labelled));
+      }),
+    );
+  }
+}
+
+/** The body's own options, then those of each object in it; every one as `{param, name, kind, choices}`. */
+function groupsOf(schemas) {
+  const own = { title: "request", fields: [] };
+  const groups = [own];
+  for (const [name, schema] of Object.entries(schemas.GenerateBody.properties)) {
+    if (NOT_OFFERED.has(name)) continue;
+    const part = partOf(schema, schemas);
+    if (!part) own.fields.push(fieldOf(name, name, schema));
+    else {
+      const fields = Object.entries(part.properties).map(([inner, one]) => fieldOf(`${name}.${inner}`, inner, one));
+      groups.push({ title: name, fields });
+    }
+  }
+  return groups;
+}
+
+function partOf(schema, schemas) {
+  const reference = (schema.anyOf ?? []).map((one) => one.$ref).find(Boolean);
+  return reference ? schemas[reference.split("/").at(-1)] : null;
+}
+
+function fieldOf(param, name, schema) {
+  const kinds = schema.anyOf ?? [schema];
+  const choices = kinds.flatMap((one) => one.enum ?? []);
+  if (choices.length) return { param, name, kind: "string", choices };
+  const kind =
+    ["boolean", "integer", "number", "string"].find((type) => kinds.some((one) => one.type === type)) ?? "string";
+  return { param, name, kind, choices: kind === "boolean" ? ["true", "false"] : [] };
+}
+
+function labelled({ param, name, kind, choices }) {
+  const attributes = { "data-param": param, "data-kind": kind };
+  const names = param === "tie.best_model" ? { list: "member-names" } : {};
+  const types = {
+    integer: { type: "number", step: "1" },
+    number: { type: "number", step: "any" },
+    string: { type: "text", ...names },
+  };
+  const field = choices.length
+    ? element(
+        "select",
+        attributes,
+        ...["", ...choices].map((choice) => element("option", { value: choice }, choice || DEFAULT)),
+      )
+    : element("input", { ...attributes, ...types[kind], placeholder: DEFAULT, autocomplete: "off" });
+  return element("label", { class: "field" }, element("code", {}, name), field);
+}
+
+function valueOf({ value, dataset }) {
+  if (dataset.kind === "boolean") return value === "true";
+  return dataset.kind === "string" ? value : Number(value);
+}
+
+function put(body, param, value) {
+  const [outer, inner] = param.split(".");
+  if (inner === undefined) body[outer] = value;
+  else body[outer] = { ...body[outer], [inner]: value };
+}
+
+function exampleOf(schema) {
+  const example = schema.examples?.[0] ?? {};
+  return example.messages?.at(-1)?.content ?? example.prompt ?? "";
+}

@@ -1,0 +1,51 @@
+/** An error as people need it: what the server says, what to do, and when to try again. */
+
+import { adviceFor } from "./advice.js";
+import { byId, setText } from "./elements.js";
+import { visible } from "./words.js";
+
+export class Problem {
+  #box = byId("problem");
+  #again = byId("problem-again");
+  #timer = null;
+
+  constructor(tryAgain) {
+    this.#again.addEventListener("click", tryAgain);
+  }
+
+  /** `error` is an ApiError or a terminal event's error; `canRetry` says whether the same may succeed later. */
+  show(error, { canRetry = false } = {}) {
+    this.hide();
+    setText(byId("problem-message"), visible(error.message));
+    setText(byId("problem-advice"), adviceFor(error.code));
+    const where = error.param ? `${error.code}, at ${error.param}` : String(error.code);
+    setText(
+      byId("problem-code"),
+      error.requestId ? `${visible(where)} · request id ${error.requestId}` : visible(where),
+    );
+    this.#box.hidden = false;
+    this.#again.hidden = !canRetry;
+    if (canRetry) this.#count(error.retryAfter ?? 0);
+  }
+
+  /** Something that is no answer of the server's: a file that is no run, for example. */
+  showWords(message, advice) {
+    this.hide();
+    setText(byId("problem-message"), message);
+    setText(byId("problem-advice"), advice);
+    setText(byId("problem-code"), "");
+    this.#again.hidden = true;
+    this.#box.hidden = false;
+  }
+
+  hide() {
+    clearTimeout(this.#timer);
+    this.#box.hidden = true;
+  }
+
+  #count(seconds) {
+    this.#again.disabled = seconds > 0;
+    setText(this.#again, seconds > 0 ? `Try again in ${seconds} s` : "Try again");
+    if (seconds > 0) this.#timer = setTimeout(() => this.#count(seconds - 1), 1000);
+  }
+}

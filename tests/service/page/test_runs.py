@@ -1,0 +1,347 @@
+"""The playground in a real browser: a run, its replay, its errors, and what hostile text comes to."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.keys import add_key
+from service.settings import AuthSettings, LimitSettings
+from tests.service.fakes import NAMES, FakeLoader, Faults, fake_settings
+from tests.service.page.conftest import Open
+from tests.service.page.dropping import dropping
+from tests.service.page.playground import Playground
+from tests.service.served import PROMPT, Served, serving
+
+HOSTILE = (
+    '<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script> <|mdm_mask|><|endoftext|>'
+    " {{7*7}} \u202e\u0007 ' \" `"
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(fake_settings(), FakeLoader()) as served:
+        yield served
+
+
+def result_of(served: Served, playground: Playground) -> dict[str, Any]:
+    """What the server says that the page's last run came to."""
+    (run_id,) = playground.page.evaluate(
+        "() => [...document.querySelectorAll('[data-run]')].map((it) => it.dataset.run)"
+    )
+    result: dict[str, Any] = served.client.get(f"/v1/tie/requests/{run_id}").json()["result"]
+    return result
+
+
+def test_a_run_is_shown_to_its_answer(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+
+    result = result_of(served, playground)
+    tie = result["tie"]
+    assert playground.text("#answer output") == result["answer"]
+    assert f"{tie['final_model']} gives the answer" in playground.text("#answer")
+    assert len(playground.texts("#rounds tbody tr")) == len(playground.texts("#strip li")) == tie["rounds"]
+    assert len(playground.texts("#strip .switched")) == tie["switches"]
+    leaders = [row.split("⇒")[0].split() for row in playground.texts("#rounds tbody td:last-child")]
+    assert {name: sum(name in leader for leader in leaders) for name in NAMES} == {
+        **dict.fromkeys(NAMES, 0),
+        **tie["wins"],
+    }
+    final = playground.canvases()[NAMES.index(tie["final_model"])]
+    assert final.replace(" ", "").replace("∎", "").endswith(result["answer"])
+    assert playground.page.locator(".masked:not(.sample)").count() == 0
+
+
+def test_a_run_shows_masks_guesses_and_tentative_tokens_on_its_way(open_page: Open) -> None:
+    faults = Faults()
+    with serving(fake_settings(), FakeLoader(faults)) as served:
+        faults.seconds = 0.05
+        playground = open_page(served.url).run(PROMPT)
+        playground.page.wait_for_selector("#strip li")
+        playground.wait_for("document.querySelector('.tentative:not(.sample)') !== null")
+
+        assert playground.page.locator(".masked.active").count() > 0
+        assert playground.page.locator(".kept:not(.sample)").count() > 0
+        assert all(guess for guess in playground.texts(".guess"))
+        playground.wait_for("document.querySelector('#announcements').textContent.startsWith('round')")
+        faults.seconds = 0.0
+        playground.finished()
+        playground.wait_for("document.querySelector('#announcements').textContent.startsWith('The answer is')")
+
+
+def test_a_saved_run_is_shown_again_without_a_server(served: Served, open_page: Open, tmp_path: Path) -> None:
+    first = open_page(served.url).run(PROMPT).finished()
+    saved = first.save(tmp_path / "run.ndjson")
+    shown = (first.text("#answer output"), first.canvases(), first.texts("#rounds tr"))
+    again = open_page(served.url).ready()
+    again.page.context.set_offline(True)
+    num_requests = len(again.requests)
+
+    again.load(saved)
+    again.finished()
+
+    assert (again.text("#answer output"), again.canvases(), again.texts("#rounds tr")) == shown
+    assert len(again.requests) == num_requests
+    request, *events = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
+    assert request["body"]["messages"] == [{"role": "user", "content": PROMPT}]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    again.save(tmp_path / "again.ndjson")
+    assert (tmp_path / "again.ndjson").read_text() == saved.read_text()
+
+
+def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open, tmp_path: Path) -> None:
+    """Without steps the rounds alone are there."""
+    events = served.events({"prompt": PROMPT})
+    (tmp_path / "run.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+    playground = open_page(served.url).ready()
+
+    playground.load(tmp_path / "run.ndjson")
+    playground.finished()
+
+    assert playground.text("#answer output") == events[-1]["answer"]
+    assert len(playground.texts("#strip li")) == events[-1]["tie"]["rounds"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no JSON",
+        '{"type": "tie.started", "seq": 1}',
+        '{"type": "tie.created", "seq": 1, "id": "x", "models": [], "canvas": {"reasoning": 1e12}}',
+        '{"type": "tie.created", "seq": 1}',
+        '["tie.created"]',
+        "null",
+    ],
+)
+def test_a_file_that_is_no_run_is_refused_in_words(served: Served, open_page: Open, tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.ndjson").write_text(text, encoding="utf-8")
+    playground = open_page(served.url).ready()
+
+    playground.load(tmp_path / "run.ndjson")
+    playground.page.wait_for_selector("#problem", state="visible")
+
+    assert playground.text("#problem-message").startswith("This file cannot be shown:")
+    assert playground.page.is_visible("#welcome")
+
+
+def test_a_server_without_room_says_when_to_try_again(open_page: Open) -> None:
+    faults = Faults()
+    limits = LimitSettings(max_running=1, max_waiting=1)
+    with serving(fake_settings(limits=limits), FakeLoader(faults)) as served:
+        faults.gate.clear()
+        others = [open_page(served.url).run(PROMPT) for _ in range(2)]
+        for other in others:
+            other.page.wait_for_selector("#result", state="visible")
+        playground = open_page(served.url, faults=("503",)).run(PROMPT)
+        playground.page.wait_for_selector("#problem", state="visible")
+
+        assert "queue_full" in playground.text("#problem-code")
+        assert "The server is busy" in playground.text("#problem-advice")
+        assert playground.text("#problem-again").startswith("Try again")
+        faults.gate.set()
+        for other in others:
+            other.finished()
+        playground.page.wait_for_selector("#problem-again:enabled")
+        playground.page.click("#problem-again")
+        playground.finished()
+        assert not playground.page.is_visible("#problem")
+
+
+def test_an_option_that_is_refused_is_pointed_at(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url, faults=("400",)).ready()
+    playground.page.click("aside summary")
+    playground.page.fill("[data-param='unmasking.tau']", "0.5")
+    playground.page.click("aside summary")
+
+    playground.run()
+    playground.page.wait_for_selector("#problem", state="visible")
+
+    assert playground.text("#problem-message").startswith("tau has no effect unless policy is threshold")
+    assert "unmasking.tau" in playground.text("#problem-code")
+    assert playground.page.evaluate("document.activeElement.dataset.param") == "unmasking.tau"
+    assert playground.page.get_attribute("[data-param='unmasking.tau']", "aria-invalid") == "true"
+    assert playground.text("#field-problem") == playground.text("#problem-message")
+    playground.page.select_option("[data-param='unmasking.policy']", "threshold")
+    playground.run().finished()
+    assert playground.page.locator("[aria-invalid]").count() == 0
+
+
+def test_options_are_those_of_the_servers_own_schema(served: Served, open_page: Open) -> None:
+    schemas = served.client.get("/openapi.json").json()["components"]["schemas"]
+    offered = (
+        open_page(served.url)
+        .ready()
+        .page.evaluate(
+            """() => Object.fromEntries([...document.querySelectorAll("select[data-kind]")]
+            .map((it) => [it.dataset.param, [...it.options].slice(1).map((one) => one.value)]))"""
+        )
+    )
+
+    for part, prefix in (("TieBody", "tie."), ("UnmaskingBody", "unmasking."), ("GenerateBody", "")):
+        for name, schema in schemas[part]["properties"].items():
+            choices = [choice for one in schema.get("anyOf", []) for choice in one.get("enum", [])]
+            if choices and name != "events" and name != "on_disconnect":
+                assert offered[prefix + name] == choices
+    assert offered["tie.cross_model"] == ["true", "false"]
+
+
+def test_what_is_chosen_is_what_is_asked(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).ready()
+    playground.page.uncheck(f"[name=models][value={NAMES[1]}]")
+    playground.page.select_option("[data-param='tie.score']", "top1")
+    playground.page.fill("[data-param='tie.interval']", "4")
+
+    playground.run(PROMPT).finished()
+
+    (asked,) = [request for request in playground.requests if request.method == "POST"]
+    assert json.loads(asked.post_data or "") == {
+        "messages": [{"role": "user", "content": PROMPT}],
+        "ensemble": "tie",
+        "models": [NAMES[0]],
+        "tie": {"interval": 4, "score": "top1"},
+        "stream": True,
+        "events": "step",
+        "on_disconnect": "continue",
+    }
+    assert playground.page.locator(".member").count() == 1
+
+
+def test_a_dropped_connection_resumes_where_it_was(open_page: Open, tmp_path: Path) -> None:
+    faults = Faults()
+    with serving(fake_settings(), FakeLoader(faults)) as served:
+        faults.seconds = 0.01
+        with dropping(served.client.base_url, num_cuts=3, cut_after=6_000) as proxy:
+            playground = open_page(proxy.url, faults=("ERR_",)).run(PROMPT).finished()
+            events = [json.loads(line) for line in playground.save(tmp_path / "run.ndjson").read_text().splitlines()][
+                1:
+            ]
+
+        assert proxy.num_done == 3
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        asked = [request.url for request in playground.requests if "starting_after" in request.url]
+        assert len(asked) == 3
+        assert sum(request.method == "POST" for request in playground.requests) == 1
+        labels = {"ensemble": "tie", "endpoint": "/v1/tie/generate", "finish_reason": events[-1]["finish_reason"]}
+        assert served.metric("tie_requests_total", **labels) == 1
+
+
+def test_a_request_whose_first_event_never_came_is_sent_again_and_computed_once(open_page: Open) -> None:
+    with serving(fake_settings(), FakeLoader()) as served:
+        num_before = served.metric("tie_request_rounds_count")  # the self-test is a request as well
+        with dropping(served.client.base_url, num_cuts=1, cut_after=500) as proxy:
+            playground = open_page(proxy.url, faults=("ERR_",)).run(PROMPT).finished()
+
+        assert proxy.num_done == 1
+        posts = [request for request in playground.requests if request.method == "POST"]
+        assert len(posts) == 2
+        assert len({request.headers["idempotency-key"] for request in posts}) == 1
+        assert served.metric("tie_request_rounds_count") == num_before + 1
+
+
+def test_stop_ends_the_run_on_the_server(open_page: Open) -> None:
+    faults = Faults()
+    with serving(fake_settings(), FakeLoader(faults)) as served:
+        faults.seconds = 0.2
+        playground = open_page(served.url).run(PROMPT)
+        playground.page.wait_for_selector(".tentative:not(.sample)")
+
+        playground.page.click("#stop")
+        playground.page.wait_for_selector("#problem", state="visible")
+
+        assert "cancelled" in playground.text("#problem-code")
+        assert playground.page.is_visible("#run")
+        assert served.service.runs.check_loaded().engine.num_running == 0
+
+
+def test_arrows_home_end_and_space_move_through_the_steps(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+    at_end = playground.canvases()
+    count = int(playground.page.get_attribute("#position", "max") or "")
+    playground.page.focus("#position")
+
+    def press(key: str) -> tuple[int, str]:
+        playground.page.keyboard.press(key)
+        playground.page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))")
+        return int(playground.page.input_value("#position")), playground.text("#moment")
+
+    assert press("Home") == (0, f"0 of {count}: nothing has run yet")
+    assert press("ArrowRight")[0] == 1
+    assert set("".join(playground.canvases())) == {"·", " "}
+    press("ArrowRight")
+    at, words = press("ArrowRight")
+    assert (at, words) == (3, playground.page.get_attribute("#position", "aria-valuetext"))
+    assert "round 1, step 1" in words
+    assert press("ArrowLeft")[0] == 2
+    assert press("End")[0] == count
+    assert playground.canvases() == at_end
+    playground.page.select_option("#speed", "120")
+    playground.page.focus("#position")
+    playground.page.keyboard.press("Space")
+    playground.wait_for("document.querySelector('#play').textContent === 'Pause'")
+    playground.wait_for("document.querySelector('#play').textContent === 'Play'")
+    assert playground.canvases() == at_end
+
+
+def test_tokens_are_read_by_the_arrow_keys(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+    grid = playground.page.locator(".grid").first
+    grid.focus()
+
+    playground.page.keyboard.press("End")
+    last = grid.get_attribute("aria-valuetext") or ""
+    playground.page.keyboard.press("ArrowLeft")
+    before = grid.get_attribute("aria-valuetext") or ""
+
+    assert last.startswith("answer 18: ")
+    assert before.startswith("answer 17: ")
+    assert "confidence" in last
+    assert any(name in last for name in NAMES)
+    assert grid.get_attribute("aria-valuenow") == "41"
+
+
+def test_hostile_text_is_inert(served: Served, open_page: Open, tmp_path: Path) -> None:
+    """In the prompt, and wherever a file can put it: tokens, names, probes, errors."""
+    playground = open_page(served.url).run(HOSTILE + PROMPT).finished()
+    events = [json.loads(line) for line in playground.save(tmp_path / "run.ndjson").read_text().splitlines()]
+
+    def spoiled(value: Any, name: str = "") -> Any:
+        if isinstance(value, dict):
+            return {spoiled(key) if key in NAMES else key: spoiled(each, key) for key, each in value.items()}
+        if isinstance(value, list):
+            return [spoiled(each) for each in value]
+        return HOSTILE + value if isinstance(value, str) and name != "type" else value
+
+    spoiled_run = "".join(json.dumps(spoiled(event)) + "\n" for event in events[1:])
+    (tmp_path / "spoiled.ndjson").write_text(spoiled_run, encoding="utf-8")
+    playground.load(tmp_path / "spoiled.ndjson")
+    playground.wait_for("document.querySelector('#writers').textContent.includes('onerror')")
+
+    assert playground.page.evaluate("window.hacked") is None
+    assert playground.page.locator("main img, main script").count() == 0
+    assert "\u202e" not in playground.page.inner_text("#members") + playground.page.inner_text("#answer")
+    assert '<img src=x onerror="window.hacked = 1">' in playground.text("#answer output")
+
+
+def test_with_keys_the_page_asks_for_one_and_keeps_it_in_its_tab(open_page: Open, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys.toml", "mine")
+    with serving(fake_settings(auth=AuthSettings(keys_file=tmp_path / "keys.toml")), FakeLoader()) as served:
+        playground = open_page(served.url, faults=("401",))
+        page = playground.page
+        page.wait_for_selector("#key", state="visible")
+        assert page.is_disabled("#run")
+        page.fill("#api-key", "tie-wrong")
+        page.keyboard.press("Enter")
+        playground.wait_for("document.querySelector('#problem-code').textContent.includes('invalid_api_key')")
+        page.fill("#api-key", key)
+        page.keyboard.press("Enter")
+
+        playground.run(PROMPT).finished()
+
+        assert page.evaluate("[Object.values(localStorage), document.cookie]") == [[], ""]
+        assert page.evaluate("Object.values(sessionStorage)") == [key]
+        assert not [request.url for request in playground.requests if key in request.url]
+        assert key not in page.content()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,6 +20,13 @@ from tests.service.served import wait_until
 INTERVAL = "500ms"
 STEP = 0.5  # seconds: the same, for queries over a range of time
 START_SECONDS = 60.0
+
+
+class Series(NamedTuple):
+    """What a query gives, over time."""
+
+    labels: dict[str, str]
+    values: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +46,13 @@ class Scraping:
         result = self.ask("query", query=expression)["result"]
         return float(result[0]["value"][1]) if result else None
 
-    def values(self, expression: str) -> list[float]:
-        """All that there are, of all series, since the start; without those that are no numbers."""
+    def series(self, expression: str) -> list[Series]:
+        """All since the start; without values that are no numbers, and without series that have no others."""
         moments = {"start": self.started, "end": time.time(), "step": STEP}
-        series = self.ask("query_range", query=expression, **moments)["result"]
-        values = [float(value) for one in series for _, value in one["values"]]
-        return [value for value in values if math.isfinite(value)]
+        found = self.ask("query_range", query=expression, **moments)["result"]
+        series = [Series(one["metric"], [float(value) for _, value in one["values"]]) for one in found]
+        numbers = [Series(one.labels, [*filter(math.isfinite, one.values)]) for one in series]
+        return [one for one in numbers if one.values]
 
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]

@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from service.log import make_logger
 from service.metrics import Metrics
 from service.observer import EngineObserver
 from service.routes.openai import CHAT, COMPLETIONS
+from tests.docker.programs import program
 from tests.service.fakes import NAMES, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, Served, serving, wait_until
 from tests.service.traffic import LIMITS, make_traffic
@@ -242,13 +242,9 @@ def test_labels_come_from_the_configuration(scrapes: list[str]) -> None:
 
 
 def test_promtool_finds_nothing_to_say(scrapes: list[str]) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed: it comes with Debian's package prometheus")
+    command = [program("promtool"), "check", "metrics"]
 
-    done = subprocess.run(
-        [promtool, "check", "metrics"], input=scrapes[-1], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(command, input=scrapes[-1], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 

@@ -21,7 +21,7 @@ from tests.service.traffic import LIMITS, make_traffic
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PATIENCE = 60.0  # seconds until Prometheus has seen what happened
+PATIENCE = 40.0  # seconds until Prometheus has seen what happened; loading waits no longer than 60
 VARIABLES = {"$__rate_interval": "10s", "$instance": ".*"}  # what Grafana puts into a query
 PANELS = [panel for panel in panels() if panel["type"] != "row"]
 

@@ -15,6 +15,8 @@ from service.log import make_logger
 from service.metrics import Metrics
 from service.observer import EngineObserver
 from service.routes.openai import CHAT, COMPLETIONS
+from service.series import make_series
+from service.settings import LimitSettings
 from tests.docker.programs import program
 from tests.service.fakes import NAMES, FakeLoader, Faults, fake_settings
 from tests.service.served import GENERATE, Served, serving, wait_until
@@ -26,6 +28,7 @@ from tie_core.selection import Leader
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 CONSTANT = {"tie_build_info", "tie_request_places"}
+STATES = {"running", "waiting"}
 OF_LOADING = {
     "tie_device_memory_bytes",
     "tie_model_loaded",
@@ -64,7 +67,7 @@ LABELS = {
     "result": {"copied", "transcoded", "overflow", "identical"},
     "device": {"cpu"},
     "kind": {"resident"},
-    "state": {"running", "waiting"},
+    "state": STATES,
 }
 
 
@@ -211,12 +214,13 @@ def test_gauges_return_to_rest(scrapes: list[str]) -> None:
         assert set(after[name].values()) == {0}
 
 
-def test_places_are_those_of_the_settings(scrapes: list[str]) -> None:
-    places = {
-        dict(labels)["state"]: value for (_, labels), value in by_family(scrapes[0])["tie_request_places"].items()
-    }
+def test_places_are_those_of_the_settings() -> None:
+    metrics = Metrics()
 
-    assert places == {"running": LIMITS.max_running, "waiting": LIMITS.max_waiting}
+    make_series(metrics, fake_settings(limits=LimitSettings(max_running=3, max_waiting=5)), ())
+
+    places = {state: metrics.registry.get_sample_value("tie_request_places", {"state": state}) for state in STATES}
+    assert places == {"running": 3, "waiting": 5}
 
 
 def test_counts_agree_with_each_other(scrapes: list[str]) -> None:

@@ -59,4 +59,18 @@ MUTANTS: tuple[Mutant, ...] = (
         """        if self.loaded is None:\n""",
         ("tests/service/test_overload.py::test_a_drain_lets_running_requests_finish_and_takes_no_new_ones",),
     ),
+    Mutant(
+        "the places to wait are told as those to run",
+        "service/series.py",
+        """labels("waiting").set(limits.max_waiting)""",
+        """labels("waiting").set(limits.max_running)""",
+        ("tests/service/test_metrics.py::test_places_are_those_of_the_settings",),
+    ),
+    Mutant(
+        "a panel asks for a metric that is not there",
+        "docker/dashboard.py",
+        """quantile(0.95, "tie_barrier_wait_seconds", "model")""",
+        """quantile(0.95, "tie_barrier_seconds", "model")""",
+        ("tests/docker/test_prometheus.py::test_every_query_of_a_panel_has_data[Barrier wait]",),
+    ),
 )

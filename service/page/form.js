@@ -95,7 +95,7 @@ export class RequestForm {
   }
 }
 
-/** The body's own options, then those of each object in it; every one as `{param, name, kind, choices}`. */
+/** The body's own options, then those of each object in it, as `{param, name, kind, choices}`. Tables are left out. */
 function groupsOf(schemas) {
   const own = { title: "request", fields: [] };
   const groups = [own];
@@ -108,7 +108,7 @@ function groupsOf(schemas) {
       groups.push({ title: name, fields });
     }
   }
-  return groups;
+  return groups.map(({ title, fields }) => ({ title, fields: fields.filter(({ kind }) => kind !== undefined) }));
 }
 
 function partOf(schema, schemas) {
@@ -120,8 +120,7 @@ function fieldOf(param, name, schema) {
   const kinds = schema.anyOf ?? [schema];
   const choices = kinds.flatMap((one) => one.enum ?? []);
   if (choices.length) return { param, name, kind: "string", choices };
-  const kind =
-    ["boolean", "integer", "number", "string"].find((type) => kinds.some((one) => one.type === type)) ?? "string";
+  const kind = ["boolean", "integer", "number", "string"].find((type) => kinds.some((one) => one.type === type));
   return { param, name, kind, choices: kind === "boolean" ? ["true", "false"] : [] };
 }
 

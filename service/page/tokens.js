@@ -54,17 +54,19 @@ export class TokenGrid {
     this.#tell();
   }
 
-  /** Keep the block that is being decoded in sight, inside the grid alone. */
   #markActive(block) {
-    const same =
-      block?.name === this.#active?.name && block?.start === this.#active?.start && block?.stop === this.#active?.stop;
-    if (same) return;
-    if (this.#active) this.#regions[this.#active.name].mark(this.#active, false);
+    const old = this.#active;
+    if (block?.name === old?.name && block?.start === old?.start && block?.stop === old?.stop) return;
+    if (old) this.#regions[old.name].mark(old, false);
     this.#active = block;
     if (!block) return;
     const first = this.#regions[block.name].mark(block, true);
-    if (this.grid.classList.contains("dense") && first)
-      this.grid.scrollTop = first.offsetTop - this.grid.clientHeight / 2;
+    if (this.length > DENSE) requestAnimationFrame(() => this.#bringIntoSight(first));
+  }
+
+  /** Inside the grid alone. A frame late, when nothing waits to be laid out: asking where it is then costs little. */
+  #bringIntoSight(node) {
+    this.grid.scrollTop = node.offsetTop - this.grid.clientHeight / 2;
   }
 
   #listen() {
@@ -155,7 +157,8 @@ class RegionCells {
     for (const [name, limit] of Object.entries(WIDTHS)) if (text.length > limit) this.box.classList.add(name);
     setText(node, text);
     const carried = ["active", "block", "looked"].filter((name) => node.classList.contains(name));
-    node.className = [...classesOf(cell, state), isFresh ? "fresh" : "", ...carried].join(" ").trim();
+    const shown = [...classesOf(cell, state), ...(isFresh ? ["fresh"] : []), ...carried].join(" ");
+    if (node.className !== shown) node.className = shown;
   }
 
   #markBlocks(origin) {

@@ -63,7 +63,7 @@ class Playground:
 
     def canvases(self) -> list[str]:
         """What every member's grid shows, token by token."""
-        return [" ".join(grid.locator(".tokens span").all_inner_texts()) for grid in self.page.locator(".grid").all()]
+        return [" ".join(grid.locator(".tokens span").all_text_contents()) for grid in self.page.locator(".grid").all()]
 
     def save(self, path: Path) -> Path:
         with self.page.expect_download() as download:

@@ -210,6 +210,14 @@ def test_what_is_chosen_is_what_is_asked(served: Served, open_page: Open) -> Non
     assert playground.page.locator(".member").count() == 1
 
 
+def test_what_is_not_chosen_is_not_asked(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+
+    (asked,) = [request for request in playground.requests if request.method == "POST"]
+    body = json.loads(asked.post_data or "")
+    assert body.keys() == {"messages", "ensemble", "stream", "events", "on_disconnect"}
+
+
 def test_a_dropped_connection_resumes_where_it_was(open_page: Open, tmp_path: Path) -> None:
     faults = Faults()
     with serving(fake_settings(), FakeLoader(faults)) as served:

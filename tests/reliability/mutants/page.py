@@ -1,0 +1,66 @@
+"""Seeded bugs of the playground: its reducer, its connection, what it lets into the page."""
+
+from tests.reliability.mutant import Mutant
+
+RUNS = "tests/service/page/test_runs.py::"
+MODULES = "tests/service/page/test_modules.py::"
+SAME = MODULES + "test_the_page_and_the_terminal_see_the_same_canvases"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "a step writes into the state that it began with",
+        "service/page/canvas.js",
+        "const reasoning = [...canvas.reasoning.cells];",
+        "const reasoning = canvas.reasoning.cells;",
+        (MODULES + "test_reducing_changes_no_state_and_no_event",),
+    ),
+    Mutant(
+        "a relay makes the leader the writer of everything",
+        "service/page/canvas.js",
+        "old ? old.writer : model",
+        "model",
+        (SAME,),
+    ),
+    Mutant(
+        "a transcoded prefix keeps the leader's tokens",
+        "service/page/canvas.js",
+        'isTranscoded: result === "transcoded"',
+        "isTranscoded: false",
+        (SAME,),
+    ),
+    Mutant(
+        "scrubbing stops one event short",
+        "service/page/log.js",
+        "checkpoint * CHECKPOINT_EVERY, count)",
+        "checkpoint * CHECKPOINT_EVERY, count - 1)",
+        (MODULES + "test_any_step_of_a_log_is_what_reducing_to_it_gives",),
+    ),
+    Mutant(
+        "a request that is sent again is another one",
+        "service/page/session.js",
+        '"idempotency-key": this.#key',
+        '"idempotency-key": String(Math.random())',
+        (RUNS + "test_a_request_whose_first_event_never_came_is_sent_again_and_computed_once",),
+    ),
+    Mutant(
+        "control characters in a member's name reach the page",
+        "service/page/words.js",
+        "`${letterOf(index)} ${visible(name)}`",
+        "`${letterOf(index)} ${name}`",
+        (RUNS + "test_hostile_text_is_inert",),
+    ),
+    Mutant(
+        "what was left alone is sent",
+        "service/page/form.js",
+        "if (chosen.length < members.length) body.models",
+        "body.models",
+        (RUNS + "test_what_is_not_chosen_is_not_asked",),
+    ),
+    Mutant(
+        "the playground may hold inline styles",
+        "service/page/__init__.py",
+        "style-src 'self';",
+        "style-src 'self' 'unsafe-inline';",
+        ("tests/service/test_ops.py::test_the_playground_is_made_of_its_own_files_alone",),
+    ),
+)

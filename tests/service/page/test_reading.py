@@ -1,0 +1,83 @@
+"""The playground on a phone, in the dark, by keyboard and by screen reader."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.fakes import NAMES, FakeLoader, fake_settings
+from tests.service.page.conftest import Open
+from tests.service.served import PROMPT, Served, serving
+
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, [role=slider], [role=img]")]
+    .filter((it) => !it.closest("[hidden]"))
+    .filter((it) => !(it.labels?.length || it.getAttribute("aria-label") || it.textContent.trim()))
+    .map((it) => it.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(fake_settings(), FakeLoader()) as served:
+        yield served
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url, viewport={"width": 390, "height": 844})
+    playground.ready().page.click("aside summary")
+    playground.run(PROMPT).finished()
+
+    assert playground.page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    assert playground.page.evaluate("document.querySelector('#position').getBoundingClientRect().height") >= 24
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_theme_is_the_systems_until_somebody_chooses(served: Served, open_page: Open, system: str) -> None:
+    playground = open_page(served.url, color_scheme=system).ready()
+    shown = [playground.page.evaluate(BACKGROUND)]
+    for _ in range(3):
+        playground.page.click("#theme")
+        shown.append(playground.page.evaluate(BACKGROUND))
+
+    light, dark = "rgb(251, 251, 250)", "rgb(20, 22, 26)"
+    assert shown == [light if system == "light" else dark, light, dark, light if system == "light" else dark]
+    playground.page.click("#theme")
+    playground.page.reload()
+    assert playground.page.evaluate(BACKGROUND) == light
+
+
+def test_everything_has_a_name_and_a_place(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+    page = playground.page
+
+    assert page.evaluate(NAMELESS) == []
+    assert [page.locator(landmark).count() for landmark in ("header", "nav", "main", "h1")] == [1, 1, 1, 1]
+    assert page.get_attribute("#announcements", "aria-live") == "polite"
+    for index, name in enumerate(NAMES):
+        member = page.locator(".member").nth(index)
+        assert member.get_attribute("aria-labelledby") == f"member-{index}"
+        assert name in member.locator("h3").inner_text()
+        assert "last" in (member.locator("svg").first.get_attribute("aria-label") or "")
+        assert member.locator(".spoken").text_content().startswith("canvas text: ")  # type: ignore[union-attr]
+
+
+def test_the_keyboard_alone_runs_and_reads(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).ready()
+    playground.page.focus("#prompt")
+    playground.page.keyboard.press("Control+Enter")
+    playground.finished()
+    reached = set()
+    for _ in range(60):
+        playground.page.keyboard.press("Tab")
+        reached.add(playground.page.evaluate("document.activeElement.id || document.activeElement.className"))
+
+    assert {"run", "export", "import", "play", "position", "speed", "grid", "theme", "wide-table"} <= reached
+
+
+def test_writers_differ_without_colour(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+    styles = playground.page.evaluate(
+        "[...document.querySelectorAll('#writers .letter')].map((it) => getComputedStyle(it).borderBottomStyle)"
+    )
+
+    assert styles == ["solid", "dashed"]
+    assert playground.texts("#writers li") == [f"{letter} {name}" for letter, name in zip("AB", NAMES, strict=True)]

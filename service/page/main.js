@@ -31,7 +31,7 @@ class Playground {
   #rounds = new Rounds(byId("strip"), byId("rounds"), (count) => this.#player.goTo(count));
   #answer = new Answer(byId("answer"), byId("written"));
   #announcer = new Announcer();
-  #problem = new Problem(() => this.#run());
+  #problem = new Problem(() => (byId("run").disabled ? this.#meet() : this.#run()));
 
   start() {
     startTheme();
@@ -67,6 +67,7 @@ class Playground {
       this.#form.fill(models.data, page.components.schemas);
       setText(byId("server"), serverText(models.data, page.info.version));
       byId("run").disabled = false;
+      this.#problem.hide();
       byId("key").hidden = apiKey() === "";
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -96,7 +97,7 @@ class Playground {
     this.#load(log);
     try {
       await this.#session.run();
-      if (log.last.error) this.#problem.show(log.last.error, { canRetry: true });
+      this.#showEnd(log);
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -104,6 +105,12 @@ class Playground {
       this.#connected(null);
       this.#redraw();
     }
+  }
+
+  /** A run that was stopped may be started again, whatever else may not. */
+  #showEnd(log) {
+    const { error } = log.last;
+    if (error) this.#problem.show(error, { canRetry: log.events.at(-1).retryable || error.code === "cancelled" });
   }
 
   #load(log) {
@@ -194,6 +201,7 @@ class Playground {
       const log = logOf(await file.text());
       this.#problem.hide();
       this.#load(log);
+      if (log.last.error) this.#problem.show(log.last.error);
     } catch (error) {
       this.#problem.showWords(`This file cannot be shown: ${error.message}.`, "Nothing was changed.");
     } finally {

@@ -151,6 +151,37 @@ def test_a_server_without_room_says_when_to_try_again(open_page: Open) -> None:
         assert not playground.page.is_visible("#problem")
 
 
+def test_a_page_that_comes_before_the_models_goes_on_when_they_are_there(open_page: Open) -> None:
+    loader = FakeLoader()
+    loader.gate.clear()
+    with serving(fake_settings(), loader, until_ready=False) as served:
+        playground = open_page(served.url, faults=("503",))
+        playground.page.wait_for_selector("#problem", state="visible")
+        assert "loading" in playground.text("#problem-code")
+        assert playground.page.is_disabled("#run")
+
+        loader.gate.set()
+        playground.run(PROMPT).finished()
+
+        assert not playground.page.is_visible("#problem")
+
+
+def test_a_saved_run_that_failed_says_why(served: Served, open_page: Open, tmp_path: Path) -> None:
+    events = served.events({"prompt": PROMPT, "events": "step"})[:9]
+    error = {"message": "the deadline came first", "type": "server_error", "param": None, "code": "deadline_exceeded"}
+    events.append({"type": "tie.error", "seq": 10, "t_ms": 9.0, "error": error, "retryable": True})
+    (tmp_path / "run.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+    playground = open_page(served.url).ready()
+
+    playground.load(tmp_path / "run.ndjson")
+    playground.page.wait_for_selector("#problem", state="visible")
+
+    assert playground.text("#problem-message") == error["message"]
+    assert "Allow more time" in playground.text("#problem-advice")
+    assert not playground.page.is_visible("#problem-again")
+    assert playground.page.locator(".tentative:not(.sample)").count() > 0
+
+
 def test_an_option_that_is_refused_is_pointed_at(served: Served, open_page: Open) -> None:
     playground = open_page(served.url, faults=("400",)).ready()
     playground.page.click("aside summary")

@@ -1,6 +1,6 @@
 """Measures members with a gap between them on the zoo, and writes docs/unequal-members.md: `python -m bench.unequal`.
 
-A pair for each gap: a zoo member, and another one or a weaker copy of it (`bench.weaken`).
+A pair for each gap: a zoo member, and another one, a weaker copy of that, or one of itself (`bench.weaken`).
 """
 
 import argparse
@@ -26,42 +26,45 @@ from tie_core.evaluation.zoo_task import TASK
 
 TITLE: Final = "Unequal members"
 ABOUT: Final = """\
-Pairs of zoo members on the zoo's own task, with the policy `{policy}` everywhere. At gap 0 both are as shipped; the
-others have a weaker copy of {weaker}, made to be so many points below {better} alone on validation items. It misreads
-operations for others and applies those, so that its mistakes look as sound as what it gets right (`bench/weaken.py`).
+Pairs of zoo members on the zoo's own task, with the policy `{policy}` everywhere. At gap 0 both are as shipped. Others
+have a weaker copy, made to be so many points below {better} alone on validation items: of {weaker}, which still knows
+what {better} does not, or of {better} itself, which adds nothing that is right. A copy misreads operations for others
+and applies those, so that its mistakes look as sound as what it gets right (`bench/weaken.py`).
 "Learned" is what `tie eval --calibrate` made of a pair ([evaluation.md](evaluation.md#unequal-members))."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(words)
     asked.out.mkdir(parents=True, exist_ok=True)
-    chapters = [_measured(asked, points) for points in asked.points]
+    pairs = [(asked.weaker, points) for points in asked.points] + [(asked.better, points) for points in asked.own]
+    chapters = [_measured(asked, source, points) for source, points in pairs]
     title = section([chapter.experiment.results(chapter.sizes["unequal"]) for chapter in chapters])
     command = shlex.join(["python", "-m", "bench.unequal", *(sys.argv[1:] if words is None else words)])
     parts = [OPENING.format(title=TITLE, **{**told_of([]), "command": command})]
     parts.append(ABOUT.format(policy=asked.policy, weaker=asked.weaker, better=asked.better) + "\n")
     parts.append(title.markdown(asked.items))
-    parts += [part for chapter, points in zip(chapters, asked.points, strict=True) for part in _pair(chapter, points)]
+    parts += [part for chapter, pair in zip(chapters, pairs, strict=True) for part in _pair(chapter, *pair)]
     asked.page.write_text("\n".join(parts), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.unequal", description=__doc__)
-    parser.add_argument("--points", type=int, nargs="+", default=[0, 15, 30], help="gaps; 0: as shipped")
+    parser.add_argument("--points", type=int, nargs="+", default=[0, 15, 30], help="gaps of --weaker; 0: as shipped")
+    parser.add_argument("--own", type=int, nargs="*", default=[30], help="gaps of copies of --better itself, above 0")
     parser.add_argument("--better", choices=zoo.MEMBERS, default=zoo.MEMBERS[0])
     parser.add_argument("--weaker", choices=zoo.MEMBERS, default=zoo.MEMBERS[1])
-    parser.add_argument("--items", type=int, default=400, help="test items")
-    parser.add_argument("--calibrate", type=int, default=200, help="validation items")
-    parser.add_argument("--scores", default="tcc,commit,top1")
-    parser.add_argument("--policy", default="threshold")
+    parser.add_argument("--items", type=int, default=200, help="test items")
+    parser.add_argument("--calibrate", type=int, default=100, help="validation items")
+    parser.add_argument("--scores", default="tcc,commit")
+    parser.add_argument("--policy", default="top_k")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "unequal")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "unequal-members.md")
     return parser
 
 
-def _measured(asked: argparse.Namespace, points: int) -> Chapter:
-    folder = asked.out / str(points)
-    config = _configuration(asked, points, folder)
+def _measured(asked: argparse.Namespace, source: str, points: int) -> Chapter:
+    folder = asked.out / f"{source}-{points}"
+    config = _configuration(asked, source, points, folder)
     wishes = Wishes(
         tasks=(TASK,),
         tables={"unequal": asked.items},
@@ -78,25 +81,25 @@ def _measured(asked: argparse.Namespace, points: int) -> Chapter:
     return chapter
 
 
-def _pair(chapter: Chapter, points: int) -> list[str]:
+def _pair(chapter: Chapter, source: str, points: int) -> list[str]:
     facts = "".join(f"- {line}\n" for line in chapter.facts())
     assert chapter.learned is not None
     return [
-        f"## Asked for a gap of {points} points\n",
+        f"## {source}, asked for a gap of {points} points\n",
         facts,
         chapter.learned.section().markdown(chapter.learned.num_items),
     ]
 
 
-def _configuration(asked: argparse.Namespace, points: int, folder: Path) -> Path:
-    weaker = zoo.member_path(asked.weaker)
+def _configuration(asked: argparse.Namespace, source: str, points: int, folder: Path) -> Path:
+    weaker = zoo.member_path(source)
     if points:
         weaker = folder / "weaker"
         if not (weaker / "config.json").exists():
-            weaken(asked.weaker, asked.better, points, weaker)
+            weaken(source, asked.better, points, weaker)
     members = {
         asked.better: zoo.member_path(asked.better),
-        f"{asked.weaker}-{points}" if points else asked.weaker: weaker,
+        f"{source}-{points}" if points else source: weaker,
     }
     lines = [line for name, path in members.items() for line in _table("[[models]]", {"name": name, "path": str(path)})]
     lines += _table("[[ensembles]]", {"name": "pair", "models": list(members)})

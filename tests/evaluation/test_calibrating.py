@@ -11,7 +11,7 @@ from tie_core.evaluation.calibrating import Way, simplest_of_the_best
 from tie_core.evaluation.conditions import POST, Condition, tie_by
 from tie_core.evaluation.evaluation import Evaluation, Wishes
 from tie_core.evaluation.unequal import PLAIN
-from tie_core.events import Completed, RoundEnded
+from tie_core.events import Completed, RoundEnded, ScoreInfo
 
 TOLD = {"command": "tie eval numbers", "date": "2026-01-02", "machine": "Linux, 2 cores"}
 
@@ -35,7 +35,8 @@ class Unequal(ScriptedSide):
                 tie = replace(event.tie, candidates=texts, final_model=final, scores=dict.fromkeys(members, 0.0))
                 event = replace(event, answer=texts[final], tie=tie)
             elif isinstance(event, RoundEnded):
-                event = replace(event, leader=members[0])
+                readings = dict.fromkeys(members, ScoreInfo(-0.1 * (number % 5), 0.5, 0.9))
+                event = replace(event, leader=members[0], scores=readings)
             listen(event)
 
         super().ask(question, judged)

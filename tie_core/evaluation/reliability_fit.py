@@ -32,11 +32,11 @@ class Trial:
 
 
 def fit(trials: Sequence[Trial], members: Sequence[str]) -> Mapping[str, Reliability] | None:
-    """The most likely reliabilities; None where no member led by any reading."""
+    """The most likely reliabilities; None where all readings are alike, or there are none: they tell nothing then."""
     readings = [reading for trial in trials for _, reading in trial.led]
-    if not readings:
+    if len(set(readings)) < 2:
         return None
-    center, spread = fmean(readings), pstdev(readings) or 1.0
+    center, spread = fmean(readings), pstdev(readings)
     events = _Events.of([trial for trial in trials if trial.led], members, center, spread)
     weights = torch.zeros(len(members) + 1, 2, dtype=torch.float64, requires_grad=True)  # [M + 1, 2], the shared last
     optimizer = torch.optim.LBFGS(

@@ -26,7 +26,8 @@ def render(results: Results) -> Section:
 def section(pairs: list[Results]) -> Section:
     """One table of several ensembles, each with the records of these conditions."""
     rows = [row for results in pairs for row in _rows(results)]
-    return Section("unequal", "Unequal members", NOTE, (Grid(HEADER, tuple(rows)),), tuple(map(_verdict, pairs)))
+    told = tuple(_verdict(results, learned) for results in pairs if (learned := results.study.learned) is not None)
+    return Section("unequal", "Unequal members", NOTE, (Grid(HEADER, tuple(rows)),), told)
 
 
 def _rows(results: Results) -> Iterator[tuple[Cell, ...]]:
@@ -43,15 +44,14 @@ def _rows(results: Results) -> Iterator[tuple[Cell, ...]]:
         yield (*cells, P(over_better), Points(over_plain), P(over_plain))
 
 
-def _verdict(results: Results) -> str:
+def _verdict(results: Results, learned: Condition) -> str:
     study = results.study
-    assert study.learned is not None
     better = results.best_member()
     told = []
     for name, other in {f"{better} alone": results.right_alone(better), "plain TIE": results.right(PLAIN)}.items():
-        found = compared(results.right(study.learned), other)
+        found = compared(results.right(learned), other)
         words = "as right as"
         if found is not None and found.is_told_apart:
             words = "better than" if found.difference > 0 else "**worse** than"
         told.append(f"{words} {name}")
-    return f"{' and '.join(study.members)}: the calibration ({study.learned.label}) is {', '.join(told)}."
+    return f"{' and '.join(study.members)}: the calibration ({learned.label}) is {', '.join(told)}."

@@ -30,6 +30,7 @@ OPTIONS = {
     "cross_model": False,
     "selection": "best_model",
     "best_model": "a",
+    "calibration": {"a": {"top1": {"intercept": -0.5, "slope": 2.0}}},
     "relay_boundary": "step",
     "min_models": 2,
     "policy": "threshold",

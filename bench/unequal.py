@@ -6,7 +6,6 @@ A pair for each gap: a zoo member, and another one, a weaker copy of that, or on
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +29,7 @@ Pairs of zoo members on the zoo's own task, with the policy `{policy}` everywher
 have a weaker copy, made to be so many points below {better} alone on validation items: of {weaker}, which still knows
 what {better} does not, or of {better} itself, which adds nothing that is right. A copy misreads operations for others
 and applies those, so that its mistakes look as sound as what it gets right (`bench/weaken.py`).
-"Learned" is what `tie eval --calibrate` made of a pair ([evaluation.md](evaluation.md#unequal-members))."""
+"The calibration" is what `tie eval --calibrate` made of a pair ([evaluation.md](evaluation.md#unequal-members))."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -39,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> None:
     pairs = [(asked.weaker, points) for points in asked.points] + [(asked.better, points) for points in asked.own]
     chapters = [_measured(asked, source, points) for source, points in pairs]
     title = section([chapter.experiment.results(chapter.sizes["unequal"]) for chapter in chapters])
-    command = shlex.join(["python", "-m", "bench.unequal", *(sys.argv[1:] if words is None else words)])
+    command = shlex.join(["python", "-m", "bench.unequal", *_said(asked)])
     parts = [OPENING.format(title=TITLE, **{**told_of([]), "command": command})]
     parts.append(ABOUT.format(policy=asked.policy, weaker=asked.weaker, better=asked.better) + "\n")
     parts.append(title.markdown(asked.items))
@@ -56,10 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--items", type=int, default=200, help="test items")
     parser.add_argument("--calibrate", type=int, default=100, help="validation items")
     parser.add_argument("--scores", default="tcc,commit")
-    parser.add_argument("--policy", default="top_k")
+    parser.add_argument("--policy", default="threshold")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "unequal")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "unequal-members.md")
     return parser
+
+
+def _said(asked: argparse.Namespace) -> list[str]:
+    """What was measured, spelled out; without paths."""
+    told: list[str] = []
+    for name, value in vars(asked).items():
+        if not isinstance(value, Path):
+            told += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return told
 
 
 def _measured(asked: argparse.Namespace, source: str, points: int) -> Chapter:

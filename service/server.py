@@ -1,6 +1,7 @@
 """The app on a socket: one process, the real port told, SIGTERM answered in order."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -41,6 +42,7 @@ from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 CLOSING_SECONDS: Final = 2  # after the drain, for readers to take what is left; those that take nothing are cut
 BACKLOG: Final = 2048
 SEND_BUFFER_BYTES: Final = 131_072  # of a connection, in the kernel: else a client that reads nothing holds megabytes
+SEARCHES: Final = (5_000, 20, 100)  # for garbage: requests leave none behind, and a search holds every thread up
 SWITCH_SECONDS: Final = 0.001  # a busy engine thread makes way for the event loop; Python's default is 5 ms
 
 
@@ -104,6 +106,7 @@ def serve(
         SettingsError: the host or port cannot be had, or the API keys not be read.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(*SEARCHES)
     share_one_arena()
     bound_kernel_caches()
     log = log or make_logger()

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from service.loading import Loaded, start
 from service.settings import EnsembleSettings, ModelSettings, Settings
@@ -54,7 +56,10 @@ class Faults:
 
 @dataclass(frozen=True)
 class ScriptedMember(Member):
-    """Predicts digits, the surer the fewer masks are left."""
+    """Predicts digits, the surer the fewer masks are left.
+
+    A guess costs little Python, since a real member's forward leaves the interpreter to others.
+    """
 
     faults: Faults = field(default_factory=Faults)
 
@@ -76,19 +81,28 @@ class ScriptedMember(Member):
             OPTIONS["reasoning"] + OPTIONS["answer"] + len(self.vocabulary.encode(OPTIONS["suffix"]))
         )
         prompt = tuple(canvas[:first])
-        text = self.vocabulary.decode(prompt)
+        text = _text_of(self.vocabulary, prompt)
         if DEADLY in text and self.name == NAMES[0]:
             raise SystemExit
         if HUGE in text:
             raise torch.OutOfMemoryError("CUDA out of memory")
         moment = 0 if STEADY in text else canvas.count(self.vocabulary.mask_id) // 4
         seed = crc32(repr((self.name, prompt, moment)).encode())
-        digits = [self.vocabulary.encode(str(digit))[0] for digit in range(10)]
-        luck = [seed >> (position - first) % 16 for position in watched]
-        tokens = np.array([digits[one % 10] for one in luck])
-        top1 = np.array([0.5 + one % 400 / 1000 for one in luck])
+        luck = seed >> ((np.array(watched) - first) % 16)
+        tokens = _digits_of(self.vocabulary)[luck % 10]
+        top1 = 0.5 + luck % 400 / 1000
         is_finite = np.full(len(luck), POISON not in text)
         return Columns(tokens, top1, top1 / 2, top1 - 1, tokens, top1, is_finite)
+
+
+@lru_cache(1_024)
+def _text_of(vocabulary: Vocabulary, prompt: tuple[int, ...]) -> str:
+    return vocabulary.decode(prompt)
+
+
+@cache
+def _digits_of(vocabulary: Vocabulary) -> NDArray[np.int64]:
+    return np.array([vocabulary.encode(str(digit))[0] for digit in range(10)])
 
 
 def scripted_member(name: str, faults: Faults) -> ScriptedMember:

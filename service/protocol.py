@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import h11
 import uvicorn
@@ -24,6 +24,7 @@ from service.bounded import BoundedConnection
 from service.door import Door, TurnedAway
 from service.errors import ApiError, unavailable
 from service.gate import PROBES, READ_METHODS
+from service.loop import FairLoop
 from service.refusal import whole_response
 from service.settings import LimitSettings
 from service.turns import Lull, Turns
@@ -118,7 +119,8 @@ class Connection(H11Protocol):
     def _begin(self) -> None:
         """A probe waits for nobody."""
         if self._unparsed.startswith(PROBE_LINES):
-            self._parse()
+            with cast(FairLoop, self.loop).first():
+                self._parse()
         elif self._is_idle and self._door.minds(self._unparsed):
             self._door_turns.put(self._knock)
         else:
@@ -169,10 +171,12 @@ class Connection(H11Protocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's never keeps the connection
         """A client may end its side as soon as it has asked. True: the connection stays open."""
-        if not self._unparsed:
-            return False
-        # In a later turn than the request's first step, which is all that the simplest answers take.
-        self._when_parsed = partial(self.loop.call_soon, self.transport.close)
+        # Behind the request's first step, which is all that the simplest answers take.
+        close = partial(self.loop.call_soon, self.transport.close)
+        if self._unparsed:
+            self._when_parsed = close
+        else:
+            close()
         return True
 
     def shutdown(self) -> None:

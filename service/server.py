@@ -42,7 +42,7 @@ from tie_core.engine.host_memory import bound_kernel_caches, share_one_arena
 CLOSING_SECONDS: Final = 2  # after the drain, for readers to take what is left; those that take nothing are cut
 BACKLOG: Final = 2048
 SEND_BUFFER_BYTES: Final = 131_072  # of a connection, in the kernel: else a client that reads nothing holds megabytes
-SEARCHES: Final = (5_000, 20, 100)  # for garbage: requests leave none behind, and a search holds every thread up
+SEARCHES: Final = (5_000, 5, 1_000)  # for garbage: requests leave none behind, and a search holds every thread up
 SWITCH_SECONDS: Final = 0.001  # a busy engine thread makes way for the event loop; Python's default is 5 ms
 
 
@@ -160,7 +160,7 @@ def make_server(
     service: Service = app.state.service
     config = ProtocolConfig(
         app,
-        loop="asyncio",
+        loop="service.loop:FairLoop",
         http=Connection,
         ws="none",
         lifespan="on",

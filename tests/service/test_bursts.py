@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.bounded import BoundedConnection
+from service.loop import HANDLES_A_TURN
 from service.protocol import PARTS_A_TURN, TURN_BYTES
 from service.settings import LimitSettings
 from tests.service.fakes import FakeLoader, fake_settings
@@ -18,6 +19,7 @@ from tests.service.served import GENERATE, Served, connect, serving, wait_until
 
 NUM_CONNECTIONS = 40
 assert NUM_CONNECTIONS > 4 * PARTS_A_TURN
+NUM_READY = 20 * HANDLES_A_TURN
 VERSION = b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
@@ -73,6 +75,26 @@ def test_a_probe_passes_a_burst_of_requests(served: Served, connections: list[so
     wait_until(lambda: len(served.lines) == num_before + NUM_CONNECTIONS)
     routes = [line["route"] for line in served.lines[num_before:]]
     assert routes.index(probe.split()[1]) <= 2 * PARTS_A_TURN
+
+
+@pytest.mark.parametrize("probe", ["GET /livez", "HEAD /readyz"])
+def test_a_probe_passes_all_that_is_ready(served: Served, probe: str) -> None:
+    """Its answer is given before what was ready when it came, but for a turn's part of that."""
+    ran: list[int] = []
+
+    def slow(number: int) -> None:
+        time.sleep(0.002)
+        ran.append(number)
+
+    def burst() -> None:
+        for number in range(NUM_READY):
+            loop_of(served).call_soon(slow, number)
+
+    with connect(served) as connection:
+        with held(served, burst):
+            connection.sendall(f"{probe} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+        assert len(ran) < NUM_READY / 2
 
 
 @pytest.mark.parametrize("size", [200, 10 * TURN_BYTES])

@@ -5,6 +5,7 @@ from tests.reliability.mutant import Mutant
 CONNECTIONS = "tests/service/test_connections.py::"
 BURSTS = "tests/service/test_bursts.py::"
 LOOP = "tests/reliability/test_event_loop.py::"
+FAIR = "tests/service/test_loop.py::"
 DOOR = "tests/service/test_door.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -49,6 +50,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ' or "idempotency-key" in head.headers',
         "",
         (DOOR + "test_a_replay_needs_no_place",),
+    ),
+    Mutant(
+        "a turn of the loop runs all that is ready",
+        "service/loop.py",
+        "max(HANDLES_A_TURN, len(self._ready))",
+        "len(self._held)",
+        (FAIR + "test_a_socket_is_read_before_the_rest_of_a_burst",),
+    ),
+    Mutant(
+        "a turn of the loop leaves what is held lying",
+        "service/loop.py",
+        "            self.call_soon(self._release)",
+        "            pass",
+        (FAIR + "test_what_is_ready_runs_in_order_and_all_of_it",),
+    ),
+    Mutant(
+        "a probe is answered behind all that is ready",
+        "service/protocol.py",
+        "            with cast(FairLoop, self.loop).first():\n                self._parse()",
+        "            self._parse()",
+        (BURSTS + "test_a_probe_passes_all_that_is_ready",),
     ),
     Mutant(
         "a list of stop strings has no bound",

@@ -1,0 +1,126 @@
+"""The event loop: sockets first, the rest a few a turn, in order, and nothing that is ready is left lying."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from service.loop import HANDLES_A_TURN, FairLoop
+
+MANY = 10 * HANDLES_A_TURN
+
+
+@pytest.fixture
+def loop() -> Iterator[FairLoop]:
+    loop = FairLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def sockets(loop: FairLoop) -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+def run(loop: FairLoop, until: Callable[[], bool]) -> None:
+    async def wait() -> None:
+        while not until():
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(asyncio.wait_for(wait(), 10))
+
+
+def test_what_is_ready_runs_in_order_and_all_of_it(loop: FairLoop) -> None:
+    ran: list[int] = []
+    for number in range(MANY):
+        loop.call_soon(ran.append, number)
+
+    run(loop, lambda: len(ran) == MANY)
+
+    assert ran == list(range(MANY))
+
+
+def test_what_becomes_ready_later_waits_for_what_was_ready_before(loop: FairLoop) -> None:
+    ran: list[str] = []
+    loop.call_soon(lambda: loop.call_soon(ran.append, "later"))
+    for number in range(MANY):
+        loop.call_soon(ran.append, str(number))
+
+    run(loop, lambda: "later" in ran)
+
+    assert ran.index("later") == MANY
+
+
+def test_a_socket_is_read_before_the_rest_of_a_burst(
+    loop: FairLoop, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = sockets
+    ran: list[str] = []
+
+    def read() -> None:
+        theirs.recv(100)
+        ran.append("read")
+
+    loop.add_reader(theirs, read)
+    loop.call_soon(ours.send, b"x")  # arrives while the burst is on
+    for number in range(MANY):
+        loop.call_soon(ran.append, str(number))
+
+    run(loop, lambda: len(ran) == MANY + 1)
+
+    assert ran.index("read") < 2 * HANDLES_A_TURN
+
+
+def test_a_busy_socket_does_not_keep_the_rest_from_running(
+    loop: FairLoop, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = sockets
+    ours.send(b"x")
+    ran: list[int] = []
+    num_reads = 0
+
+    def leave_it_there() -> None:
+        nonlocal num_reads
+        num_reads += 1
+
+    loop.add_reader(theirs, leave_it_there)
+    for number in range(MANY):
+        loop.call_soon(ran.append, number)
+
+    run(loop, lambda: len(ran) == MANY)
+
+    assert 0 < num_reads <= 2 * MANY / HANDLES_A_TURN
+
+
+def test_what_comes_first_goes_before_all_that_is_ready(loop: FairLoop) -> None:
+    ran: list[str] = []
+
+    def hurry() -> None:
+        with loop.first():
+            loop.call_soon(ran.append, "first")
+            loop.call_soon(ran.append, "second")
+
+    loop.call_soon(hurry)
+    for number in range(MANY):
+        loop.call_soon(ran.append, str(number))
+
+    run(loop, lambda: len(ran) == MANY + 2)
+
+    assert ran[:3] == ["first", "second", "0"]
+
+
+def test_what_is_held_back_survives_a_stop(loop: FairLoop) -> None:
+    ran: list[int] = []
+    loop.call_soon(loop.stop)
+    for number in range(MANY):
+        loop.call_soon(ran.append, number)
+
+    loop.run_forever()
+    assert len(ran) < MANY
+    run(loop, lambda: len(ran) == MANY)
+
+    assert ran == list(range(MANY))

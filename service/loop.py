@@ -8,53 +8,88 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Final
 
 HANDLES_A_TURN: Final = 16  # about two milliseconds, if no other thread wants the interpreter
 
 
 class FairLoop(asyncio.SelectorEventLoop):
-    """Of what sockets bring all is done in a turn, of what else is ready as much again, and at least so much.
+    """A turn is all that sockets have brought, then of what is urgent as much again, then of what else is ready.
 
-    On either side handles run in the order in which they became ready.
+    Of each kind a turn has at least so many handles, in the order in which they became ready. The methods with an
+    underscore are asyncio's own, which `BaseEventLoop._run_once` calls in every turn.
     """
 
-    _ready: deque[asyncio.Handle]  # asyncio's, of which a turn runs as many as there are when it begins
+    _thread_id: int | None
+    _ready: deque[asyncio.Handle]
+    """A turn runs as many as there are when it begins. Other threads append to it at any moment."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._brought: list[asyncio.Handle] = []
+        self._urgent: deque[asyncio.Handle] = deque()
         self._held: deque[asyncio.Handle] = deque()
+        self._is_urgent = False
 
     @contextmanager
-    def first(self) -> Iterator[None]:
-        """What becomes ready in here runs before anything else that is."""
-        num_ready = len(self._ready)
-        yield
-        for _ in range(len(self._ready) - num_ready):
-            self._ready.appendleft(self._ready.pop())
+    def urgently(self) -> Iterator[None]:
+        """What this thread makes ready in here goes before all else but what sockets bring."""
+        self._is_urgent = True
+        try:
+            yield
+        finally:
+            self._is_urgent = False
+            self._ready.append(asyncio.Handle(_nothing, (), self))  # a loop with nothing ready waits for its sockets
+
+    def _call_soon(self, callback: Any, args: Any, context: Any) -> asyncio.Handle:
+        """Of any thread."""
+        if not self._is_urgent or get_ident() != self._thread_id:
+            handle: asyncio.Handle = super()._call_soon(callback, args, context)  # type: ignore[misc]
+        else:
+            handle = asyncio.Handle(callback, args, self, context)
+            self._urgent.append(handle)
+        return handle
 
     def _accept_connection(self, *given: Any, **named: Any) -> None:
-        """asyncio's: a probe comes on a connection of its own, which takes several turns to be there."""
-        with self.first():
+        """A probe comes on a connection of its own, which takes several turns to be there."""
+        with self.urgently():
             super()._accept_connection(*given, **named)  # type: ignore[misc]
 
     def _make_socket_transport(self, *given: Any, **named: Any) -> asyncio.Transport:
-        """asyncio's, of a connection that was accepted."""
-        with self.first():
+        """Of a connection that was accepted."""
+        with self.urgently():
             transport: asyncio.Transport = super()._make_socket_transport(*given, **named)  # type: ignore[misc]
         return transport
 
+    def _add_callback(self, handle: asyncio.Handle) -> None:
+        """A socket is ready, or a signal has come."""
+        if not handle.cancelled():
+            self._brought.append(handle)
+
     def _process_events(self, event_list: Any) -> None:
-        """asyncio's hook between looking at the sockets and running what is ready."""
-        self._held.extend(self._ready)
-        self._ready.clear()
+        """Between looking at the sockets and running what is ready.
+
+        What a turn has left over in `_ready` is older than what is held only in front of the handle that releases it;
+        a turn runs that handle always, since nothing is put in front of it. So all that is there is younger.
+        """
+        while self._ready:
+            self._held.append(self._ready.popleft())
         super()._process_events(event_list)  # type: ignore[misc]
-        for _ in range(min(len(self._held), max(HANDLES_A_TURN, len(self._ready)))):
-            self._ready.append(self._held.popleft())
-        if self._held:
-            self.call_soon(self._release)
+        turn, self._brought = self._brought, []
+        most = max(HANDLES_A_TURN, len(turn))
+        for waiting in (self._urgent, self._held):
+            turn += [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if self._urgent or self._held:
+            turn.append(asyncio.Handle(self._release, (), self))
+        self._ready.extendleft(reversed(turn))
 
     def _release(self) -> None:
-        """Make ready again what is held: a loop with nothing ready would wait for its sockets."""
+        """What is held is older than what has become ready meanwhile."""
         self._ready.extendleft(reversed(self._held))
         self._held.clear()
+        self._ready.append(asyncio.Handle(_nothing, (), self))
+
+
+def _nothing() -> None:
+    """Keeps the loop turning."""

@@ -40,21 +40,21 @@ MOST_UNPARSED_BYTES: Final = 65_536  # beyond which a connection is not read on
 RESERVE: Final = 64  # connections beyond the limit whose probes are still answered
 PARTS_A_TURN: Final = 8  # parts of so many bytes that one turn of the event loop parses, of all connections
 KNOCKS_A_TURN: Final = 64  # of all connections: a probe that comes with a burst waits for no more
-REFUSALS_A_TURN: Final = 4  # that are told
+REFUSALS_A_TURN: Final = 4  # that are told, once a burst is over
 QUIET_SECONDS: Final = 0.005  # after which a burst is over
 LONGEST_HELD: Final = 0.05  # seconds that what is let in waits for that
 GRACE_SECONDS: Final = 0.1  # for a head that is late, in which what has come of it is parsed
 PROBE_LINES: Final = tuple(f"{method} {path} ".encode() for method in READ_METHODS for path in PROBES)
 NOTHING_KNOWN: Final[Mapping[str, Any]] = {"method": None, "route": None}
-SILENT: Final = logging.Logger("uvicorn")  # uvicorn's own words are plain text and may hold values
+SILENT: Final = logging.Logger("uvicorn", logging.CRITICAL)  # uvicorn's own words are plain text and may hold values
 SILENT.addHandler(logging.NullHandler())
 
 
 class ProtocolConfig(uvicorn.Config):
     """uvicorn's configuration with our limits; `on_refusal` is told what no route will ever see.
 
-    The turns are those in which parts are parsed, the door is asked, and refusals are told; what the door lets in waits
-    for a lull.
+    The turns are those in which parts are parsed and the door is asked; what the door lets in waits for a lull, and so do
+    the log and the metrics of refusals.
     """
 
     limits: LimitSettings
@@ -62,8 +62,8 @@ class ProtocolConfig(uvicorn.Config):
     turns: Turns
     door: Door
     door_turns: Turns
-    refusal_turns: Turns
     lull: Lull
+    refusal_lull: Lull
 
 
 class Connection(H11Protocol):
@@ -73,8 +73,8 @@ class Connection(H11Protocol):
         super().__init__(config, *others, **named)
         self._limits = config.limits
         self._on_refusal = config.on_refusal
-        self._turns, self._door_turns, self._refusal_turns = config.turns, config.door_turns, config.refusal_turns
-        self._door, self._lull = config.door, config.lull
+        self._turns, self._door_turns = config.turns, config.door_turns
+        self._door, self._lull, self._refusal_lull = config.door, config.lull, config.refusal_lull
         self.conn = BoundedConnection(config.limits)
         self.logger = SILENT
         self._next_app, self.app = self.app, self._run
@@ -119,7 +119,7 @@ class Connection(H11Protocol):
     def _begin(self) -> None:
         """A probe waits for nobody."""
         if self._unparsed.startswith(PROBE_LINES):
-            with cast(FairLoop, self.loop).first():
+            with cast(FairLoop, self.loop).urgently():
                 self._parse()
         elif self._is_idle and self._door.minds(self._unparsed):
             self._door_turns.put(self._knock)
@@ -282,7 +282,7 @@ class Connection(H11Protocol):
         self.transport.write(whole_response(error, request_id))
         if self._arrived:
             fields = {**fields, "duration_ms": round((time.monotonic() - self._arrived) * 1000, 3)}
-        self._refusal_turns.put(partial(self._tell_refusal, request_id, error, fields))
+        self._refusal_lull.put(partial(self._tell_refusal, request_id, error, fields))
 
     def _tell_refusal(self, request_id: str, error: ApiError, fields: Mapping[str, Any]) -> None:
         """After the answers to all that came at once."""

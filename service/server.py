@@ -173,8 +173,10 @@ def make_server(
         timeout_graceful_shutdown=CLOSING_SECONDS + 1,
     )
     config.limits = settings.limits
-    config.turns, config.door_turns, config.refusal_turns = map(Turns, (PARTS_A_TURN, KNOCKS_A_TURN, REFUSALS_A_TURN))
-    config.lull = Lull(QUIET_SECONDS, LONGEST_HELD, config.turns)
+    config.turns, config.door_turns, refusal_turns = map(Turns, (PARTS_A_TURN, KNOCKS_A_TURN, REFUSALS_A_TURN))
+    config.lull, config.refusal_lull = (
+        Lull(QUIET_SECONDS, LONGEST_HELD, turns) for turns in (config.turns, refusal_turns)
+    )
     config.door = Door(GENERATING, settings, service.runs, service.keys)
     config.on_refusal = partial(_tell_refusal, service.metrics.request, log)
     return Server(config, service.lifecycle, service.keys)

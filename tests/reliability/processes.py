@@ -86,12 +86,15 @@ class Serving:
 
 @contextmanager
 def serving_process(
-    settings: Settings, make_loader: Callable[..., Loader], log_path: Path, **options: Any
+    settings: Settings, make_loader: Callable[..., Loader], log_path: Path, *, is_watched: bool = True, **options: Any
 ) -> Iterator[Serving]:
-    """A server that is ready; it is gone afterwards, whatever happened. `make_loader(**options)` is called in it."""
+    """A server that is ready; it is gone afterwards, whatever happened. `make_loader(**options)` is called in it.
+
+    Watching its event loop makes every callback slower: not where a client's time is measured.
+    """
     settings = settings.model_copy(update={"server": settings.server.model_copy(update={"port": 0})})
     ours, theirs = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_serve, args=(settings, make_loader, options, log_path, theirs))
+    process = CONTEXT.Process(target=_serve, args=(settings, make_loader, options, log_path, is_watched, theirs))
     process.start()
     theirs.close()
     try:
@@ -121,6 +124,7 @@ def _serve(
     make_loader: Callable[..., Loader],
     options: dict[str, Any],
     log_path: Path,
+    is_watched: bool,
     told: Connection,
 ) -> None:
     """In the process of the server."""
@@ -129,9 +133,10 @@ def _serve(
     os.dup2(log, 2)
     torch.set_num_threads(1)
     signal.signal(signal.SIGUSR1, lambda *_: _write_tasks(tasks_path(log_path)))
-    watch = LoopWatch()
+    watch = LoopWatch() if is_watched else None
     status = serve(settings, load=make_loader(**options), announce=told.send)
-    watch.write(loop_path(log_path))
+    if watch is not None:
+        watch.write(loop_path(log_path))
     raise SystemExit(status)
 
 

@@ -94,7 +94,7 @@ def test_of_a_burst_exactly_what_fits_is_let_in(
     waits: list[float] = []
     bare_waits: list[float] = []
     with (
-        serving_process(fake_settings(limits=limits), gated, tmp_path / "log", gate=gate) as served,
+        serving_process(fake_settings(limits=limits), gated, tmp_path / "log", is_watched=False, gate=gate) as served,
         bare_server() as bare,
         bursting() as client,
         probing(served.url) as probes,

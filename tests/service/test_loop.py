@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -96,11 +98,11 @@ def test_a_busy_socket_does_not_keep_the_rest_from_running(
     assert 0 < num_reads <= 2 * MANY / HANDLES_A_TURN
 
 
-def test_what_comes_first_goes_before_all_that_is_ready(loop: FairLoop) -> None:
+def test_what_is_urgent_goes_before_all_that_is_ready(loop: FairLoop) -> None:
     ran: list[str] = []
 
     def hurry() -> None:
-        with loop.first():
+        with loop.urgently():
             loop.call_soon(ran.append, "first")
             loop.call_soon(ran.append, "second")
 
@@ -110,7 +112,59 @@ def test_what_comes_first_goes_before_all_that_is_ready(loop: FairLoop) -> None:
 
     run(loop, lambda: len(ran) == MANY + 2)
 
-    assert ran[:3] == ["first", "second", "0"]
+    assert ran.index("second") == ran.index("first") + 1 <= HANDLES_A_TURN
+    ran.remove("first")
+    ran.remove("second")
+    assert ran == [str(number) for number in range(MANY)]
+
+
+def test_a_loop_with_nothing_but_urgent_work_does_not_sleep(loop: FairLoop) -> None:
+    is_done = loop.create_future()
+
+    def hurry() -> None:
+        with loop.urgently():
+            loop.call_soon(is_done.set_result, None)
+
+    loop.call_soon(hurry)
+
+    loop.run_until_complete(asyncio.wait_for(is_done, 10))
+
+
+def test_nothing_that_other_threads_append_is_lost_or_reordered(loop: FairLoop) -> None:
+    """While the loop's own thread holds back, releases and puts first as fast as it can."""
+    num_threads, num_each = 3, 4_000
+    ran: list[tuple[int, int]] = []
+    pairs: list[int] = []
+    is_over = threading.Event()
+
+    def append(thread: int) -> None:
+        for number in range(num_each):
+            loop.call_soon_threadsafe(ran.append, (thread, number))
+
+    def hurry(number: int) -> None:
+        with loop.urgently():
+            loop.call_soon(pairs.append, 2 * number)
+            loop.call_soon(pairs.append, 2 * number + 1)
+        if not is_over.is_set():
+            loop.call_soon(hurry, number + 1)
+
+    threads = [threading.Thread(target=append, args=(thread,)) for thread in range(num_threads)]
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        loop.call_soon(hurry, 0)
+        for thread in threads:
+            thread.start()
+        run(loop, lambda: len(ran) == num_threads * num_each)
+    finally:
+        sys.setswitchinterval(switch)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+    assert pairs == list(range(len(pairs)))
+    for number in range(num_threads):
+        assert [each for thread, each in ran if thread == number] == list(range(num_each))
 
 
 def test_what_is_held_back_survives_a_stop(loop: FairLoop) -> None:

@@ -30,35 +30,51 @@ class FairLoop(asyncio.SelectorEventLoop):
         self._brought: list[asyncio.Handle] = []
         self._urgent: deque[asyncio.Handle] = deque()
         self._held: deque[asyncio.Handle] = deque()
-        self._is_urgent = False
+        self._queue: deque[asyncio.Handle] | None = None  # where to, instead of `_ready`
 
     @contextmanager
-    def urgently(self) -> Iterator[None]:
-        """What this thread makes ready in here goes before all else but what sockets bring."""
-        self._is_urgent = True
+    def at_once(self) -> Iterator[None]:
+        """What this thread makes ready in here runs at the end of it, as the first step of an eager task does. Not from
+        within a task.
+        """
+        own: deque[asyncio.Handle] = deque()
+        with self._into(own):
+            yield
+        for handle in own:
+            if not handle.cancelled():
+                handle._run()
+
+    @contextmanager
+    def _into(self, queue: deque[asyncio.Handle]) -> Iterator[None]:
+        self._queue = queue
         try:
             yield
         finally:
-            self._is_urgent = False
-            self._ready.append(asyncio.Handle(_nothing, (), self))  # a loop with nothing ready waits for its sockets
+            self._queue = None
 
     def _call_soon(self, callback: Any, args: Any, context: Any) -> asyncio.Handle:
         """Of any thread."""
-        if not self._is_urgent or get_ident() != self._thread_id:
+        if self._queue is None or get_ident() != self._thread_id:
             handle: asyncio.Handle = super()._call_soon(callback, args, context)  # type: ignore[misc]
         else:
             handle = asyncio.Handle(callback, args, self, context)
-            self._urgent.append(handle)
+            self._queue.append(handle)
         return handle
+
+    @contextmanager
+    def _urgently(self) -> Iterator[None]:
+        with self._into(self._urgent):
+            yield
+        self._ready.append(asyncio.Handle(_nothing, (), self))  # a loop with nothing ready waits for its sockets
 
     def _accept_connection(self, *given: Any, **named: Any) -> None:
         """A probe comes on a connection of its own, which takes several turns to be there."""
-        with self.urgently():
+        with self._urgently():
             super()._accept_connection(*given, **named)  # type: ignore[misc]
 
     def _make_socket_transport(self, *given: Any, **named: Any) -> asyncio.Transport:
         """Of a connection that was accepted."""
-        with self.urgently():
+        with self._urgently():
             transport: asyncio.Transport = super()._make_socket_transport(*given, **named)  # type: ignore[misc]
         return transport
 

@@ -119,7 +119,7 @@ class Connection(H11Protocol):
     def _begin(self) -> None:
         """A probe waits for nobody."""
         if self._unparsed.startswith(PROBE_LINES):
-            with cast(FairLoop, self.loop).urgently():
+            with cast(FairLoop, self.loop).at_once():
                 self._parse()
         elif self._is_idle and self._door.minds(self._unparsed):
             self._door_turns.put(self._knock)

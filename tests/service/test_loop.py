@@ -98,36 +98,56 @@ def test_a_busy_socket_does_not_keep_the_rest_from_running(
     assert 0 < num_reads <= 2 * MANY / HANDLES_A_TURN
 
 
-def test_what_is_urgent_goes_before_all_that_is_ready(loop: FairLoop) -> None:
+def test_what_is_to_run_at_once_does(loop: FairLoop) -> None:
     ran: list[str] = []
 
-    def hurry() -> None:
-        with loop.urgently():
-            loop.call_soon(ran.append, "first")
-            loop.call_soon(ran.append, "second")
+    async def step() -> None:
+        ran.append("a task's first step")
+        await asyncio.sleep(0)
+        ran.append("its second")
 
+    def hurry() -> None:
+        with loop.at_once():
+            tasks.append(loop.create_task(step()))
+            loop.call_soon(ran.append, "cancelled").cancel()
+            assert not ran
+        assert ran == ["a task's first step"]
+
+    tasks: list[asyncio.Task[None]] = []
     loop.call_soon(hurry)
     for number in range(MANY):
         loop.call_soon(ran.append, str(number))
 
     run(loop, lambda: len(ran) == MANY + 2)
 
-    assert ran.index("second") == ran.index("first") + 1 <= HANDLES_A_TURN
-    ran.remove("first")
-    ran.remove("second")
-    assert ran == [str(number) for number in range(MANY)]
+    assert ran == ["a task's first step", *map(str, range(MANY)), "its second"]
+    assert tasks[0].done()
 
 
-def test_a_loop_with_nothing_but_urgent_work_does_not_sleep(loop: FairLoop) -> None:
-    is_done = loop.create_future()
+def test_a_connection_is_there_before_the_rest_of_a_burst(loop: FairLoop) -> None:
+    """And a loop that has nothing else to do does not sleep over it."""
+    made = loop.create_future()
+    ran: list[int] = []
 
-    def hurry() -> None:
-        with loop.urgently():
-            loop.call_soon(is_done.set_result, None)
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.set_result(len(ran))
+            transport.close()
 
-    loop.call_soon(hurry)
+    async def connect(num_ready: int) -> int:
+        nonlocal made
+        made = loop.create_future()
+        ran.clear()
+        server = await loop.create_server(Noting, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()):
+            for number in range(num_ready):
+                loop.call_soon(ran.append, number)
+            num_ran: int = await asyncio.wait_for(made, 10)
+        server.close()
+        return num_ran
 
-    loop.run_until_complete(asyncio.wait_for(is_done, 10))
+    assert loop.run_until_complete(connect(0)) == 0
+    assert loop.run_until_complete(connect(MANY)) <= 4 * HANDLES_A_TURN
 
 
 def test_nothing_that_other_threads_append_is_lost_or_reordered(loop: FairLoop) -> None:
@@ -142,7 +162,7 @@ def test_nothing_that_other_threads_append_is_lost_or_reordered(loop: FairLoop) 
             loop.call_soon_threadsafe(ran.append, (thread, number))
 
     def hurry(number: int) -> None:
-        with loop.urgently():
+        with loop.at_once():
             loop.call_soon(pairs.append, 2 * number)
             loop.call_soon(pairs.append, 2 * number + 1)
         if not is_over.is_set():

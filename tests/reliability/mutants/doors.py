@@ -68,7 +68,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a probe is answered behind all that is ready",
         "service/protocol.py",
-        "            with cast(FairLoop, self.loop).urgently():\n                self._parse()",
+        "            with cast(FairLoop, self.loop).at_once():\n                self._parse()",
         "            self._parse()",
         (BURSTS + "test_a_probe_passes_all_that_is_ready",),
     ),

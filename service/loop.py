@@ -1,7 +1,7 @@
 """asyncio's event loop, but what sockets bring goes first and the rest a few a turn.
 
-asyncio runs all that is ready before it looks at its sockets again. When five hundred streams have news, a probe that comes
-meanwhile would be read after all of them, and answered after all that they then have to do.
+asyncio runs all that is ready before it looks at its sockets again. When five hundred streams have news, a probe that
+comes meanwhile would be read after all of them, and answered after all that they then have to do.
 """
 
 import asyncio

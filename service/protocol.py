@@ -53,8 +53,8 @@ SILENT.addHandler(logging.NullHandler())
 class ProtocolConfig(uvicorn.Config):
     """uvicorn's configuration with our limits; `on_refusal` is told what no route will ever see.
 
-    The turns are those in which parts are parsed and the door is asked; what the door lets in waits for a lull, and so do
-    the log and the metrics of refusals.
+    The turns are those in which parts are parsed and the door is asked; what the door lets in waits for a lull, and
+    so do the log and the metrics of refusals.
     """
 
     limits: LimitSettings

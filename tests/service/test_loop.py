@@ -12,6 +12,8 @@ from service.loop import HANDLES_A_TURN, FairLoop
 
 MANY = 10 * HANDLES_A_TURN
 
+pytestmark = pytest.mark.timeout(20)  # a loop that forgets what is ready sleeps for ever
+
 
 @pytest.fixture
 def loop() -> Iterator[FairLoop]:
@@ -29,11 +31,14 @@ def sockets(loop: FairLoop) -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def run(loop: FairLoop, until: Callable[[], bool]) -> None:
-    async def wait() -> None:
-        while not until():
-            await asyncio.sleep(0)
+    def look() -> None:
+        if until():
+            loop.stop()
+        else:
+            loop.call_soon(look)
 
-    loop.run_until_complete(asyncio.wait_for(wait(), 10))
+    loop.call_soon(look)
+    loop.run_forever()
 
 
 def test_what_is_ready_runs_in_order_and_all_of_it(loop: FairLoop) -> None:

@@ -59,11 +59,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (FAIR + "test_a_socket_is_read_before_the_rest_of_a_burst",),
     ),
     Mutant(
-        "a turn of the loop leaves what is held lying",
+        "what the loop holds back is overtaken",
         "service/loop.py",
-        "            turn.append(asyncio.Handle(self._release, (), self))",
-        "            pass",
-        (FAIR + "test_what_is_ready_runs_in_order_and_all_of_it",),
+        "        self._ready.extendleft(reversed(self._held))",
+        "        self._ready.extend(self._held)",
+        (FAIR + "test_nothing_that_other_threads_append_is_lost_or_reordered",),
     ),
     Mutant(
         "a probe is answered behind all that is ready",

@@ -96,8 +96,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a client that ends its side takes back what it asked",
         "service/protocol.py",
-        "        self._when_parsed = partial(self.loop.call_soon, self.transport.close)\n        return True",
-        "        return False",
+        "            self._when_parsed = close\n        else:\n            close()\n        return True",
+        "            pass\n        return False",
         (BURSTS + "test_a_client_that_ends_its_side_is_answered_in_a_burst_as_well",),
     ),
     Mutant(

@@ -38,8 +38,12 @@ class FairLoop(asyncio.SelectorEventLoop):
         within a task.
         """
         own: deque[asyncio.Handle] = deque()
-        with self._into(own):
-            yield
+        try:
+            with self._into(own):
+                yield
+        except BaseException:
+            self._ready.extend(own)
+            raise
         for handle in own:
             if not handle.cancelled():
                 handle._run()
@@ -63,9 +67,11 @@ class FairLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def _urgently(self) -> Iterator[None]:
-        with self._into(self._urgent):
-            yield
-        self._ready.append(asyncio.Handle(_nothing, (), self))  # a loop with nothing ready waits for its sockets
+        try:
+            with self._into(self._urgent):
+                yield
+        finally:
+            self._ready.append(asyncio.Handle(_nothing, (), self))  # a loop with nothing ready waits for its sockets
 
     def _accept_connection(self, *given: Any, **named: Any) -> None:
         """A probe comes on a connection of its own, which takes several turns to be there."""

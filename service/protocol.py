@@ -11,12 +11,13 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Literal, cast
 
 import h11
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from service.admission import TAKEN, Place
@@ -118,7 +119,7 @@ class Connection(H11Protocol):
 
     def _begin(self) -> None:
         """A probe waits for nobody."""
-        if self._unparsed.startswith(PROBE_LINES):
+        if self._is_between and self._unparsed.startswith(PROBE_LINES):
             with cast(FairLoop, self.loop).at_once():
                 self._parse()
         elif self._is_idle and self._door.minds(self._unparsed):
@@ -127,11 +128,14 @@ class Connection(H11Protocol):
             self._turns.put(self._parse)
 
     @property
+    def _is_between(self) -> bool:
+        """No request is being read here."""
+        return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+
+    @property
     def _is_idle(self) -> bool:
-        """No request is being read or answered here."""
-        conn = self.conn
-        is_between = conn.their_state is h11.IDLE and conn.our_state is h11.IDLE and not conn.trailing_data[0]
-        return is_between and not self._is_surplus
+        """Nor is one answered."""
+        return self._is_between and self.conn.our_state is h11.IDLE and not self._is_surplus
 
     def _knock(self) -> None:
         """Ask the door: what it turns away costs a hundredth of what parsing does."""
@@ -205,8 +209,15 @@ class Connection(H11Protocol):
         scope["state"].update(abort=self.abort, is_surplus=self._is_surplus, arrived=self._arrived)
         place, self._place = self._place, None
         TAKEN.set(place)
+
+        async def give_back_and_send(message: Message) -> None:
+            """What is answered before it was let in needs no place while its client does not read."""
+            if place is not None:
+                place.give_back()
+            await send(message)
+
         try:
-            await self._next_app(scope, receive, send)
+            await self._next_app(scope, receive, give_back_and_send)
         finally:
             if place is not None:
                 place.give_back()
@@ -286,9 +297,10 @@ class Connection(H11Protocol):
 
     def _tell_refusal(self, request_id: str, error: ApiError, fields: Mapping[str, Any]) -> None:
         """After the answers to all that came at once."""
-        if not self.transport.is_closing():
-            self.transport.write_eof()
         self._on_refusal(request_id, error, fields)
+        if not self.transport.is_closing():
+            with suppress(OSError):  # its client has gone
+                self.transport.write_eof()
 
 
 def too_many_connections() -> ApiError:

@@ -63,13 +63,14 @@ class Lull:
     def put(self, work: Work) -> None:
         """Do it now if it came alone, else when there is a lull."""
         now = asyncio.get_running_loop().time()
-        if not self._waiting and self._is_quiet(now):
+        is_alone = not self._waiting and self._is_quiet(now)
+        self._last_came = now
+        if is_alone:
             self._turns.put(work)
         else:
             self._waiting.append((now, work))
             if len(self._waiting) == 1:
                 self._look_later()
-        self._last_came = now
 
     def _is_quiet(self, now: float) -> bool:
         return now - self._last_came >= self._quiet_seconds
@@ -78,8 +79,9 @@ class Lull:
         asyncio.get_running_loop().call_later(self._quiet_seconds, self._look)
 
     def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         while self._waiting and (self._is_quiet(now) or now - self._waiting[0][0] >= self._longest_seconds):
-            self._turns.put(self._waiting.popleft()[1])
+            loop.call_soon(self._turns.put, self._waiting.popleft()[1])  # a piece that fails takes no other with it
         if self._waiting:
             self._look_later()

@@ -372,3 +372,22 @@ def test_a_server_that_drains_says_so(served: Served, loader: FakeLoader) -> Non
         served.service.runs.shut()
 
         assert refusal(exchange(served, raw(BODY))) == (503, "draining")
+
+
+def test_a_place_is_given_back_while_the_client_does_not_read(served: Served) -> None:
+    """Its answer cannot be sent, since nobody reads the ones before."""
+    address = served.client.base_url
+    assert address.port is not None
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        connection.connect((address.host, address.port))
+        is_paused = False
+        while not is_paused:
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            time.sleep(0.05)
+            is_paused = any(each.flow.write_paused for each in served.server.server_state.connections if each.flow)
+        before = {id(task) for task in served.server.server_state.tasks}
+        connection.sendall(raw().replace(b"application/json", b"text/plain", 1))
+
+        wait_until(lambda: any(id(task) not in before for task in set(served.server.server_state.tasks)))
+        wait_until(lambda: served.service.runs.num_preparing == 0, 3)

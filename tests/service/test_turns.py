@@ -88,6 +88,27 @@ def test_what_comes_in_a_burst_waits_for_its_end_in_order() -> None:
     assert done == list(range(20))
 
 
+def test_a_piece_that_fails_in_a_lull_takes_no_other_with_it() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise OSError("its client has gone")
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        lull = Lull(0.005, 0.05, Turns(8))
+        lull.note()
+        lull.put(fail)
+        lull.put(lambda: done.append(1))
+        await asyncio.sleep(0.05)
+        lull.put(lambda: done.append(2))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+    assert done == [1, 2]
+
+
 def test_a_burst_without_end_holds_nothing_up() -> None:
     """As much comes as a lull needs to be none, and what came first is done all the same."""
 

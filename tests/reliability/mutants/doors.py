@@ -17,11 +17,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (DOOR + "test_a_place_is_given_back_when_the_client_leaves_before_it_is_parsed",),
     ),
     Mutant(
-        "a place that the door took is kept when the request is bad",
+        "a place that the door took is kept while a client does not read why it got none",
         "service/protocol.py",
-        "                place.give_back()",
-        "                pass",
-        (DOOR + "test_a_place_is_given_back_however_a_request_ends",),
+        "                place.give_back()\n            await send(message)",
+        "                pass\n            await send(message)",
+        (DOOR + "test_a_place_is_given_back_while_the_client_does_not_read",),
     ),
     Mutant(
         "a head without its body keeps a place",

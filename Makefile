@@ -61,11 +61,12 @@ check: $(DEV) ## formatting, lint, types, import contracts
 bench: $(DEV) ## time the server against a plain reference decoder, into docs/performance.md
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-fmt: $(DEV) ## rewrite the code in the house's format, and what is written from it: file map, settings, dashboard
+fmt: $(DEV) ## rewrite the code in the house's format, and what is written from it: file map, settings, contracts, dashboard
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/map_files.py
 	$(BIN)/python docs/list_settings.py
+	$(BIN)/python docs/write_contracts.py
 	$(BIN)/python docker/dashboard.py
 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)

@@ -4,7 +4,7 @@ No message holds what a client sent: no prompt, no value, and a field's name onl
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -72,6 +72,16 @@ WIRE_NAMES: Final[Mapping[str, str]] = {
 """The core's name of an option -> where the native route has it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What every error says. `param` names a field of the body where one is at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
 class ApiError(Exception):
     """An error with everything that its response needs."""
 
@@ -97,7 +107,7 @@ class ApiError(Exception):
         return not self.is_final and (self.status >= 500 or self.status == 429)
 
     def body(self) -> dict[str, Any]:
-        return {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
+        return asdict(ErrorBody(str(self), self.kind, self.param, self.code))
 
     def response(self) -> Response:
         return Response(

@@ -5,16 +5,12 @@ from typing import Any, Final
 
 from service.encoding import to_json
 from service.event_log import Delivered
-from service.openai_schemas import Asked
+from service.openai_schemas import CHUNKS, OBJECTS, REASONS, Asked
 from tie_core.events import Completed
 
 READ: Final = ("tie.created", "tie.round", "tie.completed", "tie.error")
 """The events that say something to a client that knows no TIE."""
-REASONS: Final = {"stop": "stop", "length": "length", "deadline": "length"}
-"""The native route's reasons as OpenAI's: a client knows no deadline, and `tie.partial` tells it."""
 DONE: Final = b"data: [DONE]\n\n"
-OBJECTS: Final = {"chat": "chat.completion", "completion": "text_completion"}
-CHUNKS: Final = {"chat": "chat.completion.chunk", "completion": "text_completion"}
 
 
 def reply(asked: Asked, completed: Completed, created: int) -> dict[str, Any]:

@@ -12,8 +12,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from service.errors import ApiError
 from service.loading import Loaded
 from service.schemas import MAX_MESSAGES, GenerateBody, Stops, json_object, validated
+from tie_core.events import FinishReason
 
 Kind = Literal["chat", "completion"]
+OBJECTS: Final[Mapping[Kind, str]] = {"chat": "chat.completion", "completion": "text_completion"}
+CHUNKS: Final[Mapping[Kind, str]] = {"chat": "chat.completion.chunk", "completion": "text_completion"}
+REASONS: Final[Mapping[FinishReason, str]] = {"stop": "stop", "length": "length", "deadline": "length"}
+"""The native route's reasons as OpenAI's: a client knows no deadline, and `tie.partial` tells it."""
 EXTENSIONS: Final = frozenset(GenerateBody.model_fields) - {
     "messages",
     "prompt",

@@ -8,50 +8,13 @@ from pydantic import BaseModel, TypeAdapter
 from service.claims import VISIBLE
 from service.gate import PROBES, asks_for_key, checks_host
 from service.openai_schemas import ChatBody, CompletionBody
+from service.reply_schemas import EVENT, IN_PAGE, sent_schemas
 from service.schemas import GenerateBody
 from service.settings import Settings
-from tie_core.events import Completed
 from tie_core.options import Detail
 
-REFERENCE = "#/components/schemas/{model}"
-SERVER_SENT: dict[str, Any] = {
-    "schema": {
-        "type": "object",
-        "required": ["data"],
-        "properties": {name: {"type": "string"} for name in ("data", "event", "id")},
-    }
-}
-"""One event of a stream."""
-ERROR: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": "string"},
-            },
-        }
-    },
-}
-
-REQUEST_STATE: dict[str, Any] = {
-    "type": "object",
-    "required": ["id", "state", "ensemble", "last_seq", "timings", "result", "error"],
-    "properties": {
-        "id": {"type": "string"},
-        "state": {"enum": ["queued", "running", "completed", "failed", "cancelled"]},
-        "ensemble": {"type": "string"},
-        "last_seq": {"type": "integer"},
-        "timings": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
-        "result": {"anyOf": [{"$ref": REFERENCE.format(model="Completed")}, {"type": "null"}]},
-        "error": {"anyOf": [ERROR["properties"]["error"], {"type": "null"}]},
-    },
-}
+TEXT_STREAM = {"schema": {"type": "string"}}
+"""Lines of JSON, an `Event` each."""
 
 BEARER: dict[str, Any] = {"type": "http", "scheme": "bearer", "description": "an API key of this server"}
 HEADERS: dict[int, tuple[str, str]] = {
@@ -70,27 +33,16 @@ QUESTION = "rev 314159; inc 271828; add 141421"
 """One that the embedded zoo can answer."""
 
 
-def _completion(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
-    """OpenAI's object, and what is ours in it."""
-    choice |= {"index": {"type": "integer"}, "finish_reason": {"enum": ["stop", "length"]}}
-    return {
-        "type": "object",
-        "required": ["id", "object", "created", "model", "choices", "usage", "tie", "timings"],
-        "properties": {
-            "id": {"type": "string"},
-            "object": {"const": kind},
-            "created": {"type": "integer"},
-            "model": {"type": "string"},
-            "choices": {"type": "array", "items": {"type": "object", "properties": choice}},
-            "usage": _reference("Usage"),
-            "tie": _reference("TieInfo"),
-            "timings": _reference("Timings"),
-        },
-    }
-
-
 def _reference(name: str) -> dict[str, str]:
-    return {"$ref": REFERENCE.format(model=name)}
+    return {"$ref": IN_PAGE.format(model=name)}
+
+
+def _server_sent(*said: dict[str, Any]) -> dict[str, Any]:
+    """One event of a stream; its data is JSON of this schema, or whatever else is said."""
+    json = {"type": "string", "contentMediaType": "application/json", "contentSchema": said[0]}
+    data = {"anyOf": [json, *said[1:]]} if len(said) > 1 else json
+    names = {"event": {"type": "string"}, "id": {"type": "string"}}
+    return {"schema": {"type": "object", "required": ["data"], "properties": {"data": data, **names}}}
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -110,14 +62,14 @@ def _error(code: int) -> dict[str, Any]:
     return described | {"headers": {name: {"schema": {"type": kind}}}}
 
 
+def _events() -> dict[str, Any]:
+    """The same events, as server-sent ones or as lines."""
+    return {"text/event-stream": _server_sent(_reference(EVENT)), "application/x-ndjson": TEXT_STREAM}
+
+
 def streamed() -> dict[int | str, dict[str, Any]]:
     """A route that answers with a result, or with its events."""
-    text = {"schema": {"type": "string"}}
-    content = {
-        "application/json": {"schema": _reference("Completed")},
-        "text/event-stream": SERVER_SENT,
-        "application/x-ndjson": text,
-    }
+    content = {"application/json": {"schema": _reference("Completed")}, **_events()}
     answer = {"description": "the answer, or the events that lead to it", "content": content}
     return {200: answer, **errors(400, 404, 408, 409, 413, 415, 500, 503, 504)}
 
@@ -148,15 +100,15 @@ def followed_from() -> dict[str, Any]:
 
 def followed() -> dict[int | str, dict[str, Any]]:
     """A route that answers with the events of a request."""
-    text = {"schema": {"type": "string"}}
-    content = {"text/event-stream": SERVER_SENT, "application/x-ndjson": text}
     over = {"description": "the request has ended and every event of it was seen"}
-    return {200: {"description": "the events", "content": content}, 204: over, **errors(400, 404, 429)}
+    return {200: {"description": "the events", "content": _events()}, 204: over, **errors(400, 404, 429)}
 
 
 def completed_by(kind: str) -> dict[int | str, dict[str, Any]]:
     """A route that answers with an object of OpenAI's, or with its chunks."""
-    content = {"application/json": {"schema": _reference(kind)}, "text/event-stream": SERVER_SENT}
+    chunk = {"anyOf": [_reference(f"{kind}Chunk"), _reference("Error")]}
+    stream = _server_sent(chunk, {"const": "[DONE]"})
+    content = {"application/json": {"schema": _reference(kind)}, "text/event-stream": stream}
     answer = {"description": "the answer, or the chunks that lead to it", "content": content}
     return {200: answer, **errors(400, 404, 408, 409, 413, 415, 500, 503, 504)}
 
@@ -200,14 +152,9 @@ def _schemas(ensemble: str) -> dict[str, Any]:
         ChatBody: {"model": ensemble, "messages": messages},
         CompletionBody: {"model": ensemble, "prompt": QUESTION},
     }
-    schemas: dict[str, Any] = {
-        "Error": ERROR,
-        "RequestState": REQUEST_STATE,
-        "ChatCompletion": _completion("chat.completion", {"message": {"type": "object"}}),
-        "TextCompletion": _completion("text_completion", {"text": {"type": "string"}}),
-    }
-    for kind in (GenerateBody, ChatBody, CompletionBody, Completed):
-        schema = TypeAdapter(kind).json_schema(ref_template=REFERENCE)
+    schemas = sent_schemas()
+    for kind in examples:
+        schema = TypeAdapter(kind).json_schema(ref_template=IN_PAGE)
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema
     for body, example in examples.items():

@@ -13,8 +13,7 @@ from service.run import Cause
 from service.settings import LimitSettings, Settings
 from tie_core.errors import LossReason
 from tie_core.events import FinishReason
-from tie_core.options import ScoreName, SelectionName
-from tie_core.transcode import TranscodeResult
+from tie_core.options import RelayResult, ScoreName, SelectionName
 
 REFUSALS: Final = ("draining", "loading", "queue_full", "quota_exceeded", "too_many_connections")
 ENDS: Final = (*get_args(FinishReason), "cancelled", "error")
@@ -81,5 +80,5 @@ def _of_ensembles(metrics: EngineMetrics, settings: Settings) -> None:
             metrics.rounds.labels(ensemble.name, score)
         for pair in permutations(ensemble.models, 2):
             metrics.switches.labels(*pair)
-            for result in get_args(TranscodeResult):
+            for result in get_args(RelayResult):
                 metrics.transcodes.labels(*pair, result)

@@ -6,8 +6,9 @@ import runpy
 import sys
 import tomllib
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -26,6 +27,7 @@ from service.settings import (
     Settings,
     TelemetrySettings,
 )
+from tests.contracts import committed, complaint
 from tie_core.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -243,6 +245,32 @@ def test_the_map_of_files_is_up_to_date() -> None:
     page = read("docs/architecture.md")
 
     assert page == runpy.run_path(str(ROOT / "docs" / "map_files.py"))["page_with_map"](page), "run `make fmt`"
+
+
+@pytest.fixture(scope="module")
+def contracts() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "docs" / "write_contracts.py"))["contracts"]()
+
+
+@pytest.mark.parametrize("name", ["openapi.json", "events.json"])
+def test_the_contracts_are_what_the_code_says(name: str, contracts: dict[str, Any]) -> None:
+    assert not (words := complaint(name, committed(name), contracts[name])), words
+
+
+def test_a_change_that_breaks_clients_is_noticed_and_says_what_to_do(contracts: dict[str, Any]) -> None:
+    old, new = contracts["events.json"], deepcopy(contracts["events.json"])
+    ended = new["$defs"]["tie.round"]
+    del ended["properties"]["leader"]
+    ended["required"].remove("leader")
+    new["$defs"]["tie.answer"]["properties"]["fraction"]["type"] = "string"
+
+    words = complaint("events.json", old, new)
+
+    assert "gone     /$defs/tie.round/properties/leader" in words
+    assert 'changed  /$defs/tie.answer/properties/fraction/type: "number" -> "string"' in words
+    assert "make fmt" in words
+    assert "CHANGELOG.md" in words
+    assert complaint("events.json", old, deepcopy(old)) is None
 
 
 def settings_page() -> str:

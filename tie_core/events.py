@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from tie_core.errors import LossReason, TieError
-from tie_core.options import Approximation, TieBreak
+from tie_core.options import Approximation, RelayResult, SelectionName, TieBreak
 
 FinishReason = Literal["stop", "length", "deadline"]
 
@@ -65,7 +65,7 @@ class RelayInfo:
     """How the leader's canvas reached one member."""
 
     to: str
-    result: str
+    result: RelayResult
     remasked: int
 
 
@@ -178,7 +178,7 @@ class TieInfo:
     switches: int
     wins: Mapping[str, int]
     final_model: str
-    final_rule: str
+    final_rule: SelectionName
     scores: Mapping[str, float | None]
     nfe: Mapping[str, NfeInfo]
     scored: Literal["answer", "all"]

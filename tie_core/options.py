@@ -21,6 +21,7 @@ RelayBoundary = Literal["auto", "block", "step"]
 CacheName = Literal["off", "window"]
 Detail = Literal["round", "step", "snapshot"]
 Approximation = Literal["cache_window", "early_commit", "fill_end"]
+RelayResult = Literal["identical", "copied", "transcoded", "overflow"]
 TieBreak = Literal["top1", "last_leader", "order", "no_evidence", "progress", "leader_lost"]
 
 MAX_FACTOR = 2.0  # of `factor`: above it a position with confidence 0 would pass

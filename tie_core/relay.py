@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tie_core.canvas import Canvas
-from tie_core.transcode import Transcoded, TranscodeResult, committed_prefix_text, transcode
+from tie_core.options import RelayResult
+from tie_core.transcode import Transcoded, committed_prefix_text, transcode
 from tie_core.vocabulary import Vocabulary
 
 
@@ -17,7 +18,7 @@ class Relayed:
     """What the relay did to one member: how the canvas arrived and how many positions had to be masked again."""
 
     member: int
-    result: TranscodeResult
+    result: RelayResult
     remasked: int
 
 

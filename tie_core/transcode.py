@@ -9,12 +9,11 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby, takewhile
-from typing import Final, Literal
+from typing import Final
 
 from tie_core.canvas import Canvas
+from tie_core.options import RelayResult
 from tie_core.vocabulary import Vocabulary
-
-TranscodeResult = Literal["identical", "copied", "transcoded", "overflow"]
 
 DIGITS: Final = b"0123456789"
 CONTINUATION_BYTES: Final = bytes(range(0x80, 0xC0))
@@ -32,7 +31,7 @@ class Transcoded:
     """
 
     canvas: Canvas | None
-    result: TranscodeResult
+    result: RelayResult
     remasked: int
 
 
@@ -102,7 +101,7 @@ def _rewritten(
     return target_canvas.with_generated(generated, block_origin)
 
 
-def _transcoded(received: Canvas, target_canvas: Canvas, result: TranscodeResult, num_remasked: int) -> Transcoded:
+def _transcoded(received: Canvas, target_canvas: Canvas, result: RelayResult, num_remasked: int) -> Transcoded:
     return Transcoded(received, "identical" if received == target_canvas else result, num_remasked)
 
 

@@ -40,13 +40,14 @@ ROLES: Final[Mapping[str, str]] = {
 class OpenAiBody(BaseModel):
     """An object of OpenAI's: known fields have their exact types, the others are not read."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class StreamOptions(OpenAiBody):
     """`include_usage` puts the usage on a last chunk."""
 
     include_usage: bool | None = None
+    """Whether the last chunk has the usage."""
 
 
 def _joined_text(content: object) -> object:
@@ -89,31 +90,42 @@ class ChatMessage(OpenAiBody):
     """One turn of a chat."""
 
     role: Literal["system", "developer", "user", "assistant"]
+    """Whose turn it is; `developer` is read as `system`."""
     content: TextContent
+    """A string, or a list of text parts."""
 
 
 class CommonBody(OpenAiBody):
     """What both routes read. `model` is an ensemble or one of its members."""
 
     model: str
+    """An ensemble, or one of its members alone."""
     max_tokens: int | None = Field(None, ge=1)
+    """The canvas where it is free, an upper bound of the text where it is not."""
     stop: Stops | None = None
+    """Strings that the final text ends before, up to 4."""
     stream: bool | None = None
+    """Chunks of text that can no longer change, then `[DONE]`."""
     stream_options: StreamOptions | None = None
+    """What a stream has beside its text."""
     diffusing: bool | None = None
+    """Every chunk has the whole text of the moment, to be replaced."""
 
 
 class ChatBody(CommonBody):
     """`POST /v1/chat/completions`, with any field of the native route but those that name the same thing."""
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    """The chat; each member reads it through its own chat template."""
     max_completion_tokens: int | None = Field(None, ge=1)
+    """The newer name of `max_tokens`."""
 
 
 class CompletionBody(CommonBody):
     """`POST /v1/completions`, with any field of the native route but those that name the same thing."""
 
     prompt: OnePrompt
+    """The text as it is, without a chat template."""
 
 
 class _NativeBody(GenerateBody):

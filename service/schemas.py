@@ -56,49 +56,72 @@ Stops = Annotated[
 
 
 class Body(BaseModel):
-    """A JSON object with known fields of exact types."""
+    """A JSON object with known fields of exact types.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    What stands below a field is its line of `docs/api-reference.md` and its description in `/openapi.json`.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class Message(Body):
     """One turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
+    """Whose turn it is."""
     content: str
+    """The text; a special token that is spelled in it stays text."""
 
 
 class AnswerBody(Body):
     """The answer region: what stands before it, how long it is, how much of it is scored (null: all)."""
 
     suffix: str | None = Field(None, max_length=256)
+    """Fixed text between the reasoning and the answer."""
     length: int | None = None
+    """Answer positions (A)."""
     scored_positions: int | None = None
+    """How many masked answer positions are scored, the first ones; null: all."""
 
 
 class TieBody(Body):
     """Rounds, their assessment and the final choice."""
 
     interval: int | None = None
+    """Denoising steps that each member makes between two assessments (n)."""
     score: ScoreName | None = None
+    """How reliable a trajectory is: the paper's four, or three of ours."""
     cross_model: bool | None = None
+    """Whether every member reads each trajectory for a score that reads; else its own alone."""
     selection: SelectionName | None = None
+    """Which of the finished answers is given."""
     best_model: str | None = None
+    """The member that `selection: best_model` takes."""
     calibration: dict[str, dict[str, dict[str, float]]] | None = None
+    """For each member and rule an `intercept` and a `slope`: readings of unequal members made comparable."""
     min_models: int | None = None
+    """How many members must be left in every round."""
     relay_boundary: RelayBoundary | None = None
+    """Where a round may end: `auto` is a block boundary between different tokenizers, else any step."""
 
 
 class UnmaskingBody(Body):
     """Which masked positions a step commits."""
 
     policy: PolicyName | None = None
+    """The rule that chooses, among the masked positions of the active block."""
     k: int | None = None
+    """`top_k`: how many of the most confident."""
     tau: float | None = None
+    """`threshold`: the confidence from which all are committed."""
     factor: float | None = None
+    """`factor`: the bound of (n + 1)(1 - c) for n positions of confidence c or more."""
     gamma: float | None = None
+    """`entropy_bound`: the bound of the summed entropies, in nats."""
     suppress_end: EndSetting | None = None
+    """End tokens are committed last (`confidence`), or EOS is never predicted (`prediction`)."""
     fill_end: bool | None = None
+    """An approximation: behind a committed EOS its region is filled with it."""
 
 
 class GenerateBody(Body):
@@ -108,27 +131,49 @@ class GenerateBody(Body):
     """
 
     messages: list[Message] | None = Field(None, min_length=1, max_length=MAX_MESSAGES)
+    """The chat; each member reads it through its own chat template."""
     prompt: str | None = None
+    """The text as it is, without a chat template."""
     ensemble: str | None = None
+    """Who answers; the first one that is configured."""
     models: list[str] | None = Field(None, min_length=1, max_length=64)
+    """Some of its members, to answer without the others."""
     task: Task | None = None
+    """The preset of lengths, suffix and interval."""
     gen_length: int | None = None
+    """All generated positions: reasoning, suffix and answer (L)."""
     reasoning_length: int | None = None
+    """Reasoning positions (R)."""
     block_size: int | None = None
+    """Positions of a block; blocks are decoded from left to right."""
     answer: AnswerBody | None = None
+    """The answer region."""
     tie: TieBody | None = None
+    """Rounds, their assessment and the final choice."""
     unmasking: UnmaskingBody | None = None
+    """Which masked positions a step commits."""
     cache: CacheName | None = None
+    """`window` is an approximation: most steps read little more than they decide."""
     refresh_interval: int | None = None
+    """`cache: window`: steps between two forwards over the whole canvas."""
     early_commit: bool | None = None
+    """An approximation: the request ends once all members are sure of the same answer."""
     early_commit_margin: float | None = None
+    """`early_commit`: the least top-1 minus top-2 probability."""
     stop: Stops | None = None
+    """Strings that the final text ends before, up to 4."""
     seed: int | None = None
+    """Taken, without effect: decoding is greedy."""
     stream: bool | None = None
+    """`true`: events; `false`: one JSON answer, whatever `Accept` says."""
     events: Detail | None = None
+    """`round` (the default), `step`: every denoising step too, `snapshot`: whole canvases in their place."""
     on_disconnect: Literal["cancel", "continue"] | None = None
+    """`cancel` (the default), or the run goes on when its connection is gone."""
     deadline_ms: int | None = Field(None, ge=1, le=86_400_000)
+    """Milliseconds from admission, the queue included."""
     on_deadline: OnDeadline | None = None
+    """`error` (the default), or the answer so far."""
 
     def options(self) -> dict[str, Any]:
         """The core's options that the request names. null is "not said", but for `scored_positions`."""

@@ -16,7 +16,7 @@ EVAL := build/eval
 EVAL_ITEMS ?= 1000
 ABLATION_ITEMS ?= 200
 
-.PHONY: help install demo serve test mutants soak check bench fmt zoo eval unequal clean
+.PHONY: help install demo serve test mutants soak check bench docs fmt zoo eval unequal clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,12 +61,18 @@ check: $(DEV) ## formatting, lint, types, import contracts
 bench: $(DEV) ## time the server against a plain reference decoder, into docs/performance.md
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-fmt: $(DEV) ## rewrite the code in the house's format, and what is written from it: file map, settings, contracts, dashboard
+docs: $(DEV) ## the documentation as a site, into build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+fmt: $(DEV) ## rewrite the code in the house's format, and what is written from it: pages of docs/, dashboard
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/map_files.py
 	$(BIN)/python docs/list_settings.py
 	$(BIN)/python docs/write_contracts.py
+	$(BIN)/python docs/list_api.py
+	$(BIN)/python docs/list_metrics.py
+	$(BIN)/python docs/draw_run.py
 	$(BIN)/python docker/dashboard.py
 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)

@@ -17,7 +17,6 @@ from packaging.version import Version
 
 import tie_core
 from service.configuration import load_settings
-from service.schemas import parse_generate
 from service.settings import (
     AuthSettings,
     EnsembleSettings,
@@ -98,31 +97,6 @@ def test_readme_opens_with_the_demo_and_the_tests() -> None:
 
     assert "make demo" in commands
     assert "make test" in commands
-
-
-def test_the_readmes_program_answers_right(capsys: pytest.CaptureFixture[str]) -> None:
-    programs = re.findall(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
-    (program,) = [program for program in programs if "openai" not in program]  # that one needs a server
-
-    exec(compile(program, "README.md", "exec"), {})
-
-    assert capsys.readouterr().out.startswith("951413382939696976 from zoo-")
-
-
-def test_the_readmes_request_is_valid() -> None:
-    body, *_ = re.findall(r"-d '(\{.+\})'", read("README.md"))
-
-    assert parse_generate(body.encode()).messages
-
-
-def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
-    (configuration,) = re.findall(r"^```toml\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
-    path = tmp_path / "tie.toml"
-    path.write_text(configuration, encoding="utf-8")
-
-    settings = load_settings(path)
-
-    assert settings.default_ensemble.models == ["llada", "dream"]
 
 
 def test_every_target_is_phony_and_explained() -> None:
@@ -275,10 +249,6 @@ def test_a_change_that_breaks_clients_is_noticed_and_says_what_to_do(contracts: 
 
 def settings_page() -> str:
     return runpy.run_path(str(ROOT / "docs" / "list_settings.py"))["settings_page"]()
-
-
-def test_the_page_of_settings_is_up_to_date() -> None:
-    assert read("docs/settings.md") == settings_page(), "run `make fmt`"
 
 
 def test_every_setting_is_on_its_page_with_a_meaning() -> None:

@@ -110,9 +110,9 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     assert [model["name"] for model in diagnosis("--config", str(config))["models"]] == ["b"]
 
 
-def test_the_readmes_models_are_told_one_by_one_with_what_is_missing(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```toml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+def test_the_documents_models_are_told_one_by_one_with_what_is_missing(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    example, *_ = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     config = tmp_path / "tie.toml"
     config.write_text(example.replace("/models/", f"{tmp_path}/").replace("cuda:", "cuda:7"), encoding="utf-8")
 

@@ -1,7 +1,6 @@
 """lm-eval, unmodified, against the server: its accuracy on zoo worksheets is that of the library on the same items."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from tie_core import zoo as the_zoo
 from tie_core.ensemble import Ensemble
 from tie_core.zoo.task import TEST_SEED, Item, grade, make_items
 
-README = Path(__file__).parents[2] / "README.md"
 TASK = """
 task: zoo_worksheets
 dataset_path: json
@@ -128,18 +126,6 @@ def test_completions_are_as_right_as_the_librarys_answers(
     figure(f"lm-eval: completions {accuracy:.3f} on {len(items)} worksheets, offline {sum(expected)}/{len(items)}")
     assert right(results) == expected
     assert accuracy == pytest.approx(sum(expected) / len(items))
-
-
-def test_the_readmes_openai_client_and_curl_answer_right(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    page = README.read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```python\n(from openai.*?)^```", page, re.MULTILINE | re.DOTALL)
-    (body,) = re.findall(r"/v1/chat/completions .+\n  -d '(\{.+\})'", page)
-
-    exec(compile(program.replace("http://127.0.0.1:8000", served.url), "README.md", "exec"), {})
-    answer = served.client.post("/v1/chat/completions", json=json.loads(body)).json()
-
-    assert capsys.readouterr().out == " rev=951413 inc=382939 add=696976 Answer:951413382939696976"
-    assert answer["choices"][0]["message"]["content"].endswith("951413382939696976")
 
 
 def right(results: dict[str, Any]) -> list[bool]:

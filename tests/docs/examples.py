@@ -1,0 +1,91 @@
+"""The examples of the documents: fenced blocks, the commands in them, and what is left out of running them, and why."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FENCED = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+ADDRESS = "127.0.0.1:8000"
+"""Where the documents' server listens; the tests' one is at a free port."""
+
+NOT_RUN = {
+    r"make (test|check)|\.venv/bin/pytest .*": "it is what runs this",
+    r"make demo": "its recipe is one of the commands here, and .ci/run asks it for the right answer",
+    r"make serve": "its recipe is the server that all examples ask",
+    r"make (bench|eval|unequal)": "hours on an idle machine; its parts have tests of their own",
+    r"\.venv/bin/python docs/draw_run\.py.*": "tests/docs/test_pictures.py runs it, into another folder",
+    r"docker (compose|build|run) .*": "there is no container engine in CI; tests/docker has what holds without one",
+    r"lm_eval run .*": "its task is on a hub; tests/service/test_lm_eval.py has one of its own",
+}
+"""Commands that are not run here, by what they match: why, and who runs them."""
+
+BEFORE_ITS_MODELS = {
+    r".*tie eval (gsm8k|mmlu|humaneval).*": "it needs the files of public benchmarks, and hours",
+}
+"""Commands that are run until they would load a model or ask a server: options, tasks and tables are checked."""
+
+OTHERWISE = {
+    "--host 0.0.0.0": ("--host 127.0.0.1", "nothing of a test can be reached from other machines"),
+    "--items 100": ("--items 2", "minutes"),
+    "tie eval zoo --conditions": ("tie eval zoo --items 2 --conditions", "an hour: all items"),
+}
+"""What stands in a command -> what is run in its place, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A fenced block. `words` is what stands behind the language, a `title="FILE"` for example."""
+
+    document: str
+    line: int
+    language: str
+    words: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a shell block, one a line; a backslash goes on."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def documents() -> list[str]:
+    """The pages for people, by their paths from the top."""
+    return [str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])]
+
+
+def examples() -> list[Example]:
+    return [example for document in documents() for example in examples_of(document)]
+
+
+def examples_of(document: str) -> Iterator[Example]:
+    page = (ROOT / document).read_text(encoding="utf-8")
+    for block in FENCED.finditer(page):
+        line = page.count("\n", 0, block.start()) + 1
+        yield Example(document, line, block[1], block[2].strip(), block[3])
+
+
+def inline_commands(document: str) -> Iterator[list[str]]:
+    """`tie ...` and `make ...` in running text, as words."""
+    page = FENCED.sub("", (ROOT / document).read_text(encoding="utf-8"))
+    for code in INLINE.findall(page):
+        if re.match(r"(\w+=\S+ )*(\.venv/bin/tie|tie|make) [a-z]", code):
+            yield shlex.split(code.replace("...", "").replace("…", ""))
+
+
+def reason(command: str, table: dict[str, str]) -> str | None:
+    """Why a command is in this table; None if it is not."""
+    return next((why for pattern, why in table.items() if re.fullmatch(pattern, command)), None)
+
+
+def as_run(command: str) -> str:
+    for words, (others, _) in OTHERWISE.items():
+        command = command.replace(words, others)
+    return command

@@ -1,0 +1,275 @@
+"""Every example of README and docs is run against one real server, or stands in a table with the reason why not."""
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from service import server
+from service.cli import app
+from service.configuration import load_settings
+from service.evaluation import command as evaluation
+from service.keys import KeysFile
+from service.loading import load
+from service.openapi import QUESTION
+from service.settings import Settings
+from tests.docs.examples import (
+    ADDRESS,
+    BEFORE_ITS_MODELS,
+    NOT_RUN,
+    OTHERWISE,
+    ROOT,
+    Example,
+    as_run,
+    documents,
+    examples,
+    inline_commands,
+    reason,
+)
+from tests.service.served import serving
+from tie_core import zoo
+
+CONFIGURATION = """
+[[models]]
+name = "llada"
+path = "{0}"
+
+[[models]]
+name = "dream"
+path = "{1}"
+
+[[ensembles]]
+name = "tie"
+models = ["llada", "dream"]
+"""
+"""In place of the documents' `tie.toml`, whose checkpoints are not here, and of what `--calibrate` makes of it."""
+DRAWINGS = {"docs/architecture.md"}
+"""Documents whose blocks without a language are drawings."""
+OF_THEIR_TIME = {"CHANGELOG.md", "docs/decisions.md", "docs/log.md"}
+"""Documents that name commands as they were."""
+ALL = examples()
+
+
+class ReachedModelsError(Exception):
+    """A command got as far as its models."""
+
+
+def of(*languages: str) -> list[Example]:
+    return [example for example in ALL if example.language in languages]
+
+
+class Place:
+    """Where the examples run: a folder that looks like the repository, and the server that they ask."""
+
+    def __init__(self, url: str, answer: str) -> None:
+        self.folder = Path()
+        self.address = url.removeprefix("http://")
+        self.answer = answer
+        self.key = ""
+
+    def run(self, example: Example) -> str:
+        """The commands of a block, one after the other; a server among them is asked by those behind it."""
+        output = ""
+        with ExitStack() as stack:
+            address, self.address = self.address, self.address
+            stack.callback(setattr, self, "address", address)
+            for command in example.commands:
+                output += self._run(command, stack)
+        return output
+
+    def _run(self, command: str, stack: ExitStack) -> str:
+        if reason(command, NOT_RUN):
+            return ""
+        command = as_run(command).replace(ADDRESS, self.address).replace("KEY'", f"{self.key}'")
+        words = shlex.split(command.replace("=KEY ", f"={self.key} "))
+        values = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
+        words = words[len(values) :]
+        if words[0] == "curl":
+            return run_curl(words, self.folder)
+        assert words[0] == ".venv/bin/tie", f"{command}: nothing here runs it, and no table says why not"
+        if words[1] == "serve":
+            self.address = stack.enter_context(started(words[1:], values))
+            return ""
+        if reason(command, BEFORE_ITS_MODELS):
+            return reach_its_models(words[1:])
+        said = tie(words[1:], values)
+        if words[1:3] == ["keys", "new"]:
+            self.key = said.strip()
+        return said
+
+
+def run_curl(words: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        [*words, "--fail", "--silent", "--show-error"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tie(words: list[str], values: dict[str, str] | None = None, exit_code: int = 0) -> str:
+    """What a command prints."""
+    result = CliRunner().invoke(app, words, env=values, catch_exceptions=False)
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+@contextmanager
+def started(words: list[str], values: dict[str, str]) -> Iterator[str]:
+    """The address of the server that a command starts, with exactly its settings but for the port."""
+    asked: list[Settings] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "serve", lambda settings, announce: asked.append(settings) or 0)
+        tie(words, values)
+    with serving(asked[0], load) as served:
+        yield served.url.removeprefix("http://")
+
+
+def reach_its_models(words: list[str]) -> str:
+    def stop(*_: object) -> Any:
+        raise ReachedModelsError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "side_of", stop)
+        with pytest.raises(ReachedModelsError):
+            tie(words)
+    return "reached"
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with serving(Settings(), load) as served:
+        answer = served.post({"messages": [{"role": "user", "content": QUESTION}]}).json()["answer"]
+        yield Place(served.url, answer)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the repository has, and the files that the documents say one should write, or have written."""
+    place.folder = tmp_path / "repository"
+    preset = place.folder / "eval" / "calibrated" / "preset.toml"
+    preset.parent.mkdir(parents=True)
+    for path in ROOT.iterdir():
+        if not path.name.startswith(".") and path.name not in ("build", "eval"):
+            (place.folder / path.name).symlink_to(path)
+    for path in (preset, place.folder / "tie.toml"):
+        path.write_text(CONFIGURATION.format(*map(zoo.member_path, zoo.MEMBERS)), encoding="utf-8")
+    monkeypatch.chdir(place.folder)
+    for variable in ("TIE_CONFIG", "TIE_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize("example", of("sh"), ids=str)
+def test_the_commands_work(example: Example, place: Place) -> None:
+    output = place.run(example)
+
+    assert output or all(reason(command, NOT_RUN) for command in example.commands)
+    assert QUESTION not in example.text or place.answer in output.replace(" ", "")
+
+
+@pytest.mark.parametrize("example", of("python"), ids=str)
+def test_the_programs_work(example: Example, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    program = example.text.replace(ADDRESS, place.address)
+
+    exec(compile(program, str(example), "exec"), {})
+
+    assert place.answer in capsys.readouterr().out.replace(" ", "")
+
+
+@pytest.mark.parametrize("example", of("toml"), ids=str)
+def test_the_configurations_are_valid(example: Example, place: Place, tmp_path: Path) -> None:
+    if "[[keys]]" in example.text:
+        entries = tomllib.loads(example.text.replace('"..."', f'"{sha256(b"key").hexdigest()}"'))
+        assert KeysFile.model_validate(entries).keys
+        return
+    start = (place.folder / "tie.toml").read_text(encoding="utf-8") if "[[" not in example.text else ""
+    path = tmp_path / "tie.toml"
+    path.write_text(start + example.text, encoding="utf-8")
+
+    settings = load_settings(path)
+
+    assert settings != Settings()
+
+
+@pytest.mark.parametrize("example", of("json"), ids=str)
+def test_the_json_has_the_fields_that_the_server_sends(example: Example, place: Place) -> None:
+    told = json.loads(example.text)
+    generated = json.loads(run_curl(ask(place, "/v1/tie/generate", {"prompt": QUESTION}), place.folder))
+    sent = json.loads(run_curl(ask(place, f"/v1/tie/requests/{generated['id']}"), place.folder))
+
+    assert told.keys() == sent.keys()
+    assert told["timings"].keys() == sent["timings"].keys()
+
+
+def ask(place: Place, path: str, body: dict[str, Any] | None = None) -> list[str]:
+    sent = ["-H", "content-type: application/json", "-d", json.dumps(body)] if body else []
+    return ["curl", f"http://{place.address}{path}", *sent]
+
+
+def test_every_block_is_of_a_kind_that_is_run_or_a_drawing() -> None:
+    others = [example for example in ALL if example not in of("sh", "python", "toml", "json")]
+
+    assert [str(example) for example in others if example.document not in DRAWINGS or example.language] == []
+
+
+@pytest.mark.parametrize("table", [NOT_RUN, BEFORE_ITS_MODELS], ids=["not run", "before its models"])
+def test_no_table_excuses_what_is_not_there(table: dict[str, str]) -> None:
+    commands = [command for example in of("sh") for command in example.commands]
+
+    assert [pattern for pattern in table if not any(re.fullmatch(pattern, command) for command in commands)] == []
+
+
+def test_nothing_is_replaced_that_is_not_there() -> None:
+    commands = [command for example in of("sh") for command in example.commands]
+
+    assert [words for words in OTHERWISE if not any(words in command for command in commands)] == []
+
+
+def test_the_files_of_docker_commands_are_there() -> None:
+    commands = [shlex.split(command) for example in of("sh") for command in example.commands]
+    files = [
+        words[at + 1] for words in commands if words[0] == "docker" for at, word in enumerate(words) if word == "-f"
+    ]
+
+    assert files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+@pytest.mark.parametrize("document", [name for name in documents() if name not in OF_THEIR_TIME])
+def test_commands_in_running_text_exist_with_their_options(document: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    group = typer.main.get_command(app)
+
+    for words in inline_commands(document):
+        words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+        if words[0] == "make":
+            assert words[1] in targets, words
+        else:
+            assert set(flags(words)) <= known_flags(group, words), words
+
+
+def flags(words: list[str]) -> Iterator[str]:
+    yield from (word.partition("=")[0] for word in words if word.startswith("--"))
+
+
+def known_flags(group: Any, words: list[str]) -> set[str]:
+    """The options of a command; a word that is no command of its group is an error."""
+    commands = group.commands
+    command = commands[words[1]]
+    if hasattr(command, "commands"):
+        command = command.commands[words[2]]
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}

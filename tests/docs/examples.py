@@ -14,6 +14,8 @@ ADDRESS = "127.0.0.1:8000"
 
 NOT_RUN = {
     r"make (test|check)|\.venv/bin/pytest .*": "it is what runs this",
+    r"\.venv/bin/tie eval zoo .*weakest.*": "minutes; tests/docs/test_examples.py runs the like of other scores",
+    r"make fmt": "tests/docs/test_references.py holds the pages that it writes to the code",
     r"make demo": "its recipe is one of the commands here, and .ci/run asks it for the right answer",
     r"make serve": "its recipe is the server that all examples ask",
     r"make (bench|eval|unequal)": "hours on an idle machine; its parts have tests of their own",
@@ -28,10 +30,16 @@ BEFORE_ITS_MODELS = {
 }
 """Commands that are run until they would load a model or ask a server: options, tasks and tables are checked."""
 
+TUTORIALS = ("docs/add-a-family.md", "docs/add-a-score.md")
+"""Documents whose files and commands change the repository: tests/docs/test_tutorials.py follows them on a copy."""
+
 OTHERWISE = {
     "--host 0.0.0.0": ("--host 127.0.0.1", "nothing of a test can be reached from other machines"),
     "--items 100": ("--items 2", "minutes"),
-    "tie eval zoo --conditions": ("tie eval zoo --items 2 --conditions", "an hour: all items"),
+    'tie eval zoo --conditions "post; tcc; score': (
+        'tie eval zoo --items 2 --conditions "post; tcc; score',
+        "an hour: all items",
+    ),
 }
 """What stands in a command -> what is run in its place, and why."""
 

@@ -14,6 +14,13 @@ NEEDED = ("mkdocs.yml", "docs", "service/page", "CHANGELOG.md", "CONTRIBUTING.md
 """What the site is built from."""
 LOADED = re.compile(r"""<(?:script|img|iframe|source)[^>]+src=["']?([^"'\s>]+)|<link[^>]+href=["']?([^"'\s>]+)""")
 LOADED_BY_STYLE = re.compile(r"""(?:url\(["']?|@import ["'])([^"')]+)""")
+BROKEN = {
+    "nowhere.md": "not found among documentation files",
+    "index.md#nothing-there": "does not contain an anchor",
+    "/index.md": "absolute link",
+    "../tie_core/tie.py": "not found among documentation files",
+}
+"""Links, and what the build says of each."""
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}  # that Material will not be kept for ever
 
 
@@ -60,24 +67,18 @@ def test_scripts_and_notes_for_programs_are_no_pages(site: Path) -> None:
     assert [*site.rglob("*.py"), *site.rglob("*.pyc")] == []
 
 
-@pytest.mark.parametrize(
-    ("link", "complaint"),
-    [
-        ("nowhere.md", "not found among documentation files"),
-        ("index.md#nothing-there", "does not contain an anchor"),
-        ("/index.md", "absolute link"),
-        ("../tie_core/tie.py", "not found among documentation files"),
-    ],
-)
-def test_a_link_that_leads_nowhere_ends_the_build(link: str, complaint: str, tmp_path: Path) -> None:
+def test_links_that_lead_nowhere_end_the_build(tmp_path: Path) -> None:
     for name in NEEDED:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tmp_path / name)
     with (tmp_path / "docs" / "access.md").open("a", encoding="utf-8") as page:
-        page.write(f"\n[elsewhere]({link})\n")
+        page.write("".join(f"\n[elsewhere]({link})\n" for link in BROKEN))
 
     built = build(tmp_path, tmp_path / "site")
 
     assert built.returncode != 0
-    assert complaint in built.stderr
+    complaints = [line for line in built.stderr.splitlines() if "WARNING" in line]
+    assert [
+        link for link, words in BROKEN.items() if not any(link in line and words in line for line in complaints)
+    ] == []

@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "mkdocs.yml",
         "anchors: warn",
         "anchors: ignore",
-        ("tests/docs/test_site.py::test_a_link_that_leads_nowhere_ends_the_build",),
+        ("tests/docs/test_site.py::test_links_that_lead_nowhere_end_the_build",),
     ),
     Mutant(
         "a picture shows no switches",

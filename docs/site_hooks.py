@@ -20,7 +20,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """The links between documents, as the site has them: all in one folder."""
+    """The links between documents as the site has them: all in one folder, and called by words, not by file names."""
+    markdown = re.sub(r"\[([\w-]+)\.md\]\(", lambda link: f"[{link[1].replace('-', ' ').lower()}](", markdown)
     if page.file.src_uri in DOCUMENTS:
         return markdown.replace("](docs/", "](")
     return re.sub(rf"\]\(\.\./({'|'.join(DOCUMENTS)})", r"](\1", markdown)

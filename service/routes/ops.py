@@ -40,13 +40,14 @@ async def readyz(service: ServiceOf) -> dict[str, str]:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(service: ServiceOf) -> Response:
-    """The Prometheus text format. In a thread: reading devices may block."""
+def metrics(service: ServiceOf) -> Response:  # in a thread: reading devices may block
+    """Metrics in Prometheus' text format."""
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/version")
 async def versions() -> dict[str, str]:
+    """The versions of the server, Python, torch and transformers."""
     return _versions()
 
 

@@ -105,6 +105,18 @@ def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open
     assert len(playground.texts("#strip li")) == events[-1]["tie"]["rounds"]
 
 
+def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: Open) -> None:
+    recorded = Path(__file__).parents[3] / "docs" / "pictures" / "run.ndjson"
+    end = json.loads(recorded.read_text(encoding="utf-8").splitlines()[-1])
+    playground = open_page(served.url).ready()
+
+    playground.load(recorded)
+    playground.finished()
+
+    assert playground.text("#answer output") == end["answer"]
+    assert len(playground.texts("#strip li")) == end["tie"]["rounds"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

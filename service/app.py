@@ -37,6 +37,7 @@ def create_app(
     load: Loader = load,
     log: FilteringBoundLogger | None = None,
     telemetry: Telemetry | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """An app that loads its models when it starts. `load` makes what answers requests.
 
@@ -48,7 +49,7 @@ def create_app(
     telemetry = telemetry or make_telemetry(settings.telemetry)
     if telemetry is not None:
         load = telemetry.around(load)
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     make_series(metrics, settings, GENERATING)
     runs = Runs(settings, metrics.request)
     keys = Keys(settings.auth.keys_file.expanduser(), log) if settings.auth.keys_file else None

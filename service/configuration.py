@@ -19,6 +19,7 @@ from service.settings import (
     EnsembleSettings,
     LimitSettings,
     ModelSettings,
+    RaySettings,
     ServerSettings,
     Settings,
     SettingsError,
@@ -101,6 +102,7 @@ def _known_keys(loc: tuple[int | str, ...]) -> str:
         "models": ModelSettings,
         "ensembles": EnsembleSettings,
         "limits": LimitSettings,
+        "ray": RaySettings,
         "telemetry": TelemetrySettings,
     }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings

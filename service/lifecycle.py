@@ -31,6 +31,8 @@ class Lifecycle:
         self.loaded: Loaded | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.is_stuck = False  # stopped, but a thread has not ended
+        self.failure: Exception | None = None  # why loading failed
+        self._has_loaded = asyncio.Event()  # or failed to
         self._settings = settings
         self._runs = runs
         self._metrics = metrics
@@ -50,6 +52,16 @@ class Lifecycle:
         self.loop = asyncio.get_running_loop()
         self._loading = threading.Thread(target=self._load_all, args=(self.loop,), name="tie-load", daemon=True)
         self._loading.start()
+
+    async def until_loaded(self) -> None:
+        """For who must not go on before.
+
+        Raises:
+            Exception: whatever loading failed with.
+        """
+        await self._has_loaded.wait()
+        if self.failure is not None:
+            raise self.failure
 
     def obstacle(self) -> ApiError | None:
         """Why the server is not ready; None when it is."""
@@ -86,6 +98,8 @@ class Lifecycle:
 
     def _on_failure(self, error: Exception) -> None:
         self.phase = "failed"
+        self.failure = error
+        self._has_loaded.set()
         self._runs.shut()
         self._log.error("loading failed", error=f"{type(error).__name__}: {error}")
 
@@ -94,6 +108,7 @@ class Lifecycle:
             loaded.engine.close()
             return
         self.loaded = loaded
+        self._has_loaded.set()
         for name, member in loaded.members.items():
             resource, device = self._metrics.resource, str(member.model.device)
             resource.model_loaded.labels(name).set(1)

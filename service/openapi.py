@@ -29,6 +29,12 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "the same key with the same body is the same run",
     "schema": {"type": "string", "pattern": f"^{VISIBLE.pattern}$"},
 }
+SESSION_ID: dict[str, Any] = {
+    "name": "X-Session-Id",
+    "in": "header",
+    "description": "any value of the client's own: of several servers at one address, one value reaches one",
+    "schema": {"type": "string"},
+}
 QUESTION = "rev 314159; inc 271828; add 141421"
 """One that the embedded zoo can answer."""
 
@@ -47,7 +53,7 @@ def _server_sent(*said: dict[str, Any]) -> dict[str, Any]:
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
     content = {"application/json": {"schema": _reference(model.__name__)}}
-    return {"requestBody": {"required": True, "content": content}, "parameters": [IDEMPOTENCY_KEY]}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [IDEMPOTENCY_KEY, SESSION_ID]}
 
 
 def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -77,7 +83,12 @@ def streamed() -> dict[int | str, dict[str, Any]]:
 def described() -> dict[int | str, dict[str, Any]]:
     """A route that answers with the state of a request."""
     content = {"application/json": {"schema": _reference("RequestState")}}
-    return {200: {"description": "the state", "content": content}, **errors(404)}
+    return {200: {"description": "the state", "content": content}, **errors(400, 404)}
+
+
+def come_back_to() -> dict[str, Any]:
+    """What a route of a request that was sent before reads by hand."""
+    return {"parameters": [SESSION_ID]}
 
 
 def followed_from() -> dict[str, Any]:
@@ -94,6 +105,7 @@ def followed_from() -> dict[str, Any]:
                 "description": "as `starting_after`, which wins",
             },
             {"name": "events", "in": "query", "schema": detail},
+            SESSION_ID,
         ]
     }
 

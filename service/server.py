@@ -93,6 +93,14 @@ class Server(uvicorn.Server):
                 transport.abort()
 
 
+def tune_process() -> None:
+    """What holds for a whole process with models in it, before it starts threads."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(*SEARCHES)
+    share_one_arena()
+    bound_kernel_caches()
+
+
 def serve(
     settings: Settings,
     *,
@@ -105,10 +113,7 @@ def serve(
     Raises:
         SettingsError: the host or port cannot be had, or the API keys not be read.
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.set_threshold(*SEARCHES)
-    share_one_arena()
-    bound_kernel_caches()
+    tune_process()
     log = log or make_logger()
     server = make_server(settings, load, log)
     listener = listen(settings.server)

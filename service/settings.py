@@ -70,6 +70,8 @@ class ServerSettings(Section):
     """How often a silent event stream is sent a comment, so that nobody takes it for dead."""
     send_timeout_seconds: Seconds = 30.0
     """How long a client may take nothing of a stream until it is cut off."""
+    needs_session: bool = False
+    """Whether only what came with an `x-session-id` can be asked for again: a balancer in front goes by that header."""
 
     @field_validator("workers")
     @classmethod
@@ -176,6 +178,25 @@ class LimitSettings(Section):
     """Size of all that is kept of ended requests."""
 
 
+class RaySettings(Section):
+    """How many replicas Ray Serve keeps of the whole ensemble; `tie serve` is one and reads none of this."""
+
+    min_replicas: Count = 1
+    """Replicas that there are when nobody asks."""
+    max_replicas: Count = 1
+    """Replicas that there are at most: one more starts when those that run have over `max_running` requests each."""
+    cpus: Count = 1
+    """Cores that Ray sets aside for a replica, whose models on the CPU use as many threads."""
+
+    @model_validator(mode="after")
+    def _min_is_not_more_than_max(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas {self.min_replicas} exceeds max_replicas {self.max_replicas}: raise max_replicas too"
+            )
+        return self
+
+
 class TelemetrySettings(Section):
     """Where traces go, if they go anywhere."""
 
@@ -210,6 +231,7 @@ class Settings(BaseSettings):
     models: list[ModelSettings] = []
     ensembles: list[EnsembleSettings] = []
     limits: LimitSettings = LimitSettings()
+    ray: RaySettings = RaySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod

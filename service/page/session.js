@@ -1,7 +1,8 @@
 /** One run on the server: sent once, followed to its end, however often the connection drops on the way.
  *
  * The run is asked to go on without its connection. Until its id is known a lost request is sent again under the same
- * idempotency key, so nothing is computed twice; from then on its events are read on from the last one that came.
+ * idempotency key, so nothing is computed twice; from then on its events are read on from the last one that came. The
+ * key is its session as well, by which several servers at one address send all of this to the one that took it.
  */
 
 import { ApiError, ask } from "./api.js";
@@ -50,12 +51,13 @@ export class Session {
   /** The run ends on the server; its last event says so. */
   async stop() {
     this.#isUnwanted = true;
-    if (this.#id !== null && !this.#isOver) await ask(this.#path, { method: "DELETE" });
+    if (this.#id !== null && !this.#isOver) await this.#ask(this.#path, { method: "DELETE" });
   }
 
   /** The page goes away: the request to stop must outlive it. */
   abandon() {
-    if (this.#id !== null && !this.#isOver) ask(this.#path, { method: "DELETE", keepalive: true }).catch(() => {});
+    if (this.#id === null || this.#isOver) return;
+    this.#ask(this.#path, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
   get #path() {
@@ -92,10 +94,14 @@ export class Session {
   #open(signal) {
     if (this.#id !== null) {
       const headers = { accept: "text/event-stream", "last-event-id": String(this.#seq) };
-      return ask(`${this.#path}/events?starting_after=${this.#seq}`, { headers, signal });
+      return this.#ask(`${this.#path}/events?starting_after=${this.#seq}`, { headers, signal });
     }
     const headers = { "content-type": "application/json", accept: "text/event-stream", "idempotency-key": this.#key };
-    return ask("v1/tie/generate", { method: "POST", headers, body: this.#body, signal });
+    return this.#ask("v1/tie/generate", { method: "POST", headers, body: this.#body, signal });
+  }
+
+  #ask(path, options) {
+    return ask(path, { ...options, headers: { ...options.headers, "x-session-id": this.#key } });
   }
 
   #take(message) {

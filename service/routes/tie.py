@@ -16,10 +16,11 @@ from service.encoding import to_json
 from service.errors import ApiError
 from service.event_log import Reader
 from service.loading import Loaded
-from service.openapi import body_of, described, followed, followed_from, streamed
+from service.openapi import body_of, come_back_to, described, followed, followed_from, streamed
 from service.record import Record
 from service.run import Caller, Transport
 from service.schemas import GenerateBody, parse_generate
+from service.sessions import can_come_back, no_session
 from service.state import Service, ServiceOf
 from service.streams import REPLAYED, EventStream, answer
 from tie_core.events import Completed, Failed, event_data
@@ -56,12 +57,28 @@ async def admit_body(request: Request, service: Service, parse: Parse, accept: s
 async def _admit(request: Request, service: Service, parse: Parse, raw: bytes, accept: str, endpoint: str) -> Caller:
     owner = owner_of(request)
     once = read_once(request.headers.getlist("idempotency-key"), owner, endpoint, raw)
+    if not can_come_back(service.settings.server, request.headers):
+        if once is not None:
+            raise no_session("an idempotency key")
+        parse = _parse_for_now(parse)
     if service.telemetry is not None:
         request.state.exits.callback(service.telemetry.follow(request.state.request_id))
     caller = await service.runs.admit(partial(parse, raw), accept, request.state.request_id, endpoint, owner, once)
     request.state.exits.callback(note_end, request.state.log, caller)
     request.state.exits.callback(caller.leave)
     return caller
+
+
+def _parse_for_now(parse: Parse) -> Parse:
+    """For who cannot come back: a run that goes on without its connection would be lost."""
+
+    def checked(raw: bytes, loaded: Loaded) -> tuple[GenerateBody, object]:
+        body, told = parse(raw, loaded)
+        if body.on_disconnect == "continue":
+            raise no_session("a run that goes on", param="on_disconnect")
+        return body, told
+
+    return checked
 
 
 def owner_of(request: Request) -> str | None:
@@ -107,19 +124,21 @@ async def generate(caller: Annotated[Caller, Depends(admit)], request: Request, 
 
 
 async def find(id: str, request: Request, service: ServiceOf) -> Record:  # noqa: A002 (the path's name)
+    if not can_come_back(service.settings.server, request.headers):
+        raise no_session("a request by its id")
     return service.runs.find(id, owner_of(request))
 
 
 Found = Annotated[Record, Depends(find)]
 
 
-@router.get(REQUEST, responses=described())
+@router.get(REQUEST, openapi_extra=come_back_to(), responses=described())
 async def show(record: Found, service: ServiceOf) -> Response:
     """The state of a request; its result when there is one."""
     return _described(record, service)
 
 
-@router.delete(REQUEST, responses=described())
+@router.delete(REQUEST, openapi_extra=come_back_to(), responses=described())
 async def cancel(record: Found, service: ServiceOf) -> Response:
     """Cancel a request; nothing happens to one that has ended."""
     await service.runs.cancel(record)

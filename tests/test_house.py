@@ -22,6 +22,7 @@ from service.settings import (
     EnsembleSettings,
     LimitSettings,
     ModelSettings,
+    RaySettings,
     ServerSettings,
     Settings,
     TelemetrySettings,
@@ -254,7 +255,15 @@ def settings_page() -> str:
 def test_every_setting_is_on_its_page_with_a_meaning() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .+ \| ([^|]+) \|$", settings_page(), re.MULTILINE)
 
-    sections = (ServerSettings, AuthSettings, ModelSettings, EnsembleSettings, LimitSettings, TelemetrySettings)
+    sections = (
+        ServerSettings,
+        AuthSettings,
+        ModelSettings,
+        EnsembleSettings,
+        LimitSettings,
+        RaySettings,
+        TelemetrySettings,
+    )
     assert [name for name, _ in rows] == [name for section in sections for name in section.model_fields]
     assert all(meaning.endswith(".") for _, meaning in rows)
 

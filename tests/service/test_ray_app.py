@@ -27,7 +27,7 @@ from tests.service.served import GENERATE, serving, wait_until
 from tie_core.zoo.task import VALIDATION_SEED, make_items
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 NUM_STREAMS = 50
 NUM_LONG = 6  # streams for each replica, and as many JSON answers, when it is killed or stopped
@@ -116,6 +116,7 @@ def ray_cluster() -> Iterator[Cluster]:
         "TIE_RAY__MIN_REPLICAS": "2",
         "TIE_RAY__MAX_REPLICAS": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "90",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "PYTHONPATH": str(SCRIPT.parents[2]),

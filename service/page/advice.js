@@ -27,7 +27,7 @@ export const ADVICE = {
   body_timeout: "The connection is slow: try again.",
   header_timeout: "The connection is slow: try again.",
   cancelled: "It was stopped. What there is so far can be looked at below; run it again for an answer.",
-  session_required: "Something between this page and the server takes the header x-session-id away: tell whoever runs it.",
+  session_required: "Something on the way to the server takes the header x-session-id away: tell whoever runs it.",
   idempotency_conflict: "Run it again: it then gets a number of its own.",
   body_too_large: "Shorten the prompt.",
   unsupported_media_type: OPERATOR,

@@ -7,12 +7,12 @@ import pytest
 
 import tie_core
 from tests.members import tiny
-from tests.scripted import VOCABULARY, drive
 from tests.test_tie import BLANK, options, steady, wavering
 from tie_core.calibration import Calibration, Reliability
 from tie_core.errors import OptionsError
 from tie_core.events import Created
 from tie_core.options import check_effect, resolve_options
+from tie_core.testing.scripted import VOCABULARY, drive
 from tie_core.tie import tie
 
 SHAPE = {"gen_length": 24, "answer": 6, "block_size": 4, "interval": 4}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scripted import END, MASK, canvas
 from tie_core.canvas import Commit, Layout, blank_canvas
+from tie_core.testing.scripted import END, MASK, canvas
 
 
 def commit_all(blank, positions):

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.members import TINY, tiny
-from tests.scripted import canvas, prediction
 from tie_core.denoising import Denoising
 from tie_core.ensemble import Ensemble
 from tie_core.options import TieOptions
 from tie_core.scoring import History, Scope
+from tie_core.testing.scripted import canvas, prediction
 from tie_core.tie import Decode
 
 REASONING, ANSWER, BLOCK = 12, 3, 4

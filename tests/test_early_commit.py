@@ -5,11 +5,11 @@ Canvas: 4 reasoning positions in blocks of 2, one suffix token, 2 answers at 5 a
 
 from dataclasses import replace
 
-from tests.scripted import END, MASK, VOCABULARY, canvas, drive
 from tie_core.canvas import Commit
 from tie_core.early_commit import commit_early
 from tie_core.options import resolve_options
 from tie_core.scoring import ChangeCount, History
+from tie_core.testing.scripted import END, MASK, VOCABULARY, canvas, drive
 from tie_core.tie import tie
 from tie_core.trajectory import Trajectory
 

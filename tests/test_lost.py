@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import VOCABULARY, Drive, Guess, Oracle, drive
 from tests.test_tie import BLANK, options, reasoning, steady, wavering
 from tie_core.canvas import Canvas
 from tie_core.errors import LossReason, MemberError, NoMemberLeftError, OutOfMemoryError
 from tie_core.lost import Lost
 from tie_core.scoring import ChangeCount, History, Scope, Score
 from tie_core.selection import Leader, Ledger, choose_leader, lowest_tcc
+from tie_core.testing.scripted import VOCABULARY, Drive, Guess, Oracle, drive
 from tie_core.tie import Decode, Probe, _lead, tie
 
 Rule = Callable[[int, Decode | Probe], LossReason | None]

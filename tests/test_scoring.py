@@ -1,10 +1,10 @@
 """Token change count and readings, by hand: canvas of 2 reasoning positions, a suffix token, and answers from 3 on."""
 
 from fractions import Fraction
+from itertools import permutations
 
 import pytest
 
-from tests.scripted import END, prediction
 from tie_core.scoring import (
     SCORES,
     Evidence,
@@ -16,6 +16,7 @@ from tie_core.scoring import (
     mean_top1,
     scored_positions,
 )
+from tie_core.testing.scripted import END, prediction
 
 ANSWER = Scope(range(3, 6), frozenset({END}))
 
@@ -120,6 +121,13 @@ def valued(name, *, seen=None, confidences=(), readings=()):
 def test_a_cross_model_score_is_the_mean_of_the_readers(name, value):
     own, other = prediction({3: (1, 0.9)}), prediction({3: (1, 0.5)})
     assert valued(name, readings=[(own, ANSWER), (other, ANSWER)]) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("name", ["top1", "margin", "entropy", "commit_top1"])
+def test_the_members_order_changes_no_bit_of_a_score(name):
+    readings = [(prediction({3: (1, top1)}), ANSWER) for top1 in (0.259, 0.041, 0.802)]
+    values = {valued(name, confidences=[0.9], readings=order) for order in permutations(readings)}
+    assert len(values) == 1
 
 
 def test_a_reader_that_sees_only_ends_is_left_out():

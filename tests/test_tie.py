@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from tests.scripted import END, MASK, VOCABULARY, canvas, drive
 from tie_core.canvas import Commit
 from tie_core.options import resolve_options
+from tie_core.testing.scripted import END, MASK, VOCABULARY, canvas, drive
 from tie_core.tie import max_rounds, tie
 
 BLANK = canvas(4, 2, block_size=2)

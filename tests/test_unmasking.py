@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scripted import canvas, prediction
 from tie_core.denoising import choose_commits
 from tie_core.options import resolve_options
+from tie_core.testing.scripted import canvas, prediction
 from tie_core.unmasking import POLICIES, Candidates
 
 FACTORS = st.floats(0.01, 2)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import fsum
 from typing import Literal
 
 from tie_core.options import ScoreName
@@ -163,9 +164,12 @@ def commit_top1_value(evidence: Evidence) -> float | None:
 
 
 def reading_value(read: Callable[[Prediction, Scope], float | None], evidence: Evidence) -> float | None:
-    """`top1`, `entropy`, `margin`: the mean over the readers of a trajectory's end; readers with empty A are out."""
+    """`top1`, `entropy`, `margin`: the mean over the readers of a trajectory's end; readers with empty A are out.
+
+    Summed exactly, so that it does not depend on the members' order.
+    """
     values = [value for prediction, scope in evidence.readings if (value := read(prediction, scope)) is not None]
-    return sum(values) / len(values) if values else None
+    return fsum(values) / len(values) if values else None
 
 
 Readers = Literal["nobody", "itself", "everybody"]

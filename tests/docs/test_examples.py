@@ -1,12 +1,14 @@
 """Every example of README and docs is run against one real server, or stands in a table with the reason why not."""
 
+import io
 import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ from tests.docs.examples import (
 )
 from tests.service.served import serving
 from tie_core import zoo
+from tie_core.testing import __main__ as testing
 
 CONFIGURATION = """
 [[models]]
@@ -101,6 +104,8 @@ class Place:
         words = words[len(values) :]
         if words[0] == "curl":
             return run_curl(words, self.folder)
+        if words[:3] == [".venv/bin/python", "-m", "tie_core.testing"]:
+            return hold_to_the_kit(words[3:])
         assert words[0] == ".venv/bin/tie", f"{command}: nothing here runs it, and no table says why not"
         if words[1] == "serve":
             self.address = stack.enter_context(started(words[1:], values))
@@ -131,6 +136,15 @@ def tie(words: list[str], values: dict[str, str] | None = None, exit_code: int =
     result = CliRunner().invoke(app, words, env=values, catch_exceptions=False)
     assert result.exit_code == exit_code, result.output
     return result.output
+
+
+def hold_to_the_kit(words: list[str]) -> str:
+    """What the command of `tie_core.testing` prints."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        patch.setattr(sys, "argv", ["tie_core.testing", *words])
+        assert testing.main() == 0, said.getvalue()
+    return said.getvalue()
 
 
 @contextmanager

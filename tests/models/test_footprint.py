@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from tie_core.canvas import Canvas, Layout, blank_canvas
 from tie_core.member import Member, Query, load_member
@@ -13,6 +12,7 @@ from tie_core.models.dtypes import DTYPES as DTYPES_BY_NAME
 from tie_core.models.footprint import LOGIT_BYTES, read_footprint
 from tie_core.models.loading import load_model
 from tie_core.prediction import EndTokens
+from tie_core.testing.folders import peak_bytes
 from tie_core.tiles import TiledHead, most_logits
 from tie_core.zoo import MEMBERS, member_path
 
@@ -21,18 +21,6 @@ FOLDERS = {name: GOLDEN / name for name in ("llada-tiny", "llada-tiny-gqa", "dre
 FOLDERS |= {name: member_path(name) for name in MEMBERS}
 DTYPES = ("float32", "bfloat16")
 SPARE = {"float32": 1.15, "bfloat16": 1.3}  # so many times what the allocator counts the formula may say
-
-
-def peak_bytes(forward: Callable[[], object]) -> int:
-    """The most bytes that were allocated at once during a forward, by the allocator's events."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        forward()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

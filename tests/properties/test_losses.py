@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.scripted import END, VOCABULARY, Drive, Guess, Oracle, canvas, drive
 from tie_core.canvas import Canvas
 from tie_core.errors import LossReason
 from tie_core.options import TieOptions, resolve_options
+from tie_core.testing.scripted import END, VOCABULARY, Drive, Guess, Oracle, canvas, drive
 from tie_core.tie import Decode, Probe, tie
 
 BLANK = canvas(6, 3, block_size=2)

@@ -29,7 +29,7 @@ def read_token_ids(checkpoint: Checkpoint, *, mask_token: str | None, end_of_tur
     Raises UnsupportedModelError where nothing names a mask token, CheckpointError for an id outside the
     vocabulary.
     """
-    added = _added_tokens(checkpoint.path)
+    added = added_tokens(checkpoint.path)
     eos, pad = _stated(checkpoint, "eos_token_id"), _stated(checkpoint, "pad_token_id")
     if eos is None:
         raise CheckpointError("config.json has no eos_token_id: restore the checkpoint's own config.json")
@@ -69,7 +69,7 @@ def _check_rows(ids: TokenIds, vocab_rows: int) -> None:
             )
 
 
-def _added_tokens(path: Path) -> dict[str, int]:
+def added_tokens(path: Path) -> dict[str, int]:
     """Spelling to id of all added tokens; empty where the folder has no tokenizer files."""
     added: dict[str, int] = {}
     for name in TOKENIZER_FILES:

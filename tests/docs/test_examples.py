@@ -258,14 +258,41 @@ def test_nothing_is_replaced_that_is_not_there() -> None:
     assert [words for words in OTHERWISE if not any(words in command for command in commands)] == []
 
 
-def test_the_files_of_docker_commands_are_there() -> None:
+def commands_of(program: str) -> list[list[str]]:
+    """As words."""
     commands = [shlex.split(command) for command in all_commands()]
-    files = [
-        words[at + 1] for words in commands if words[0] == "docker" for at, word in enumerate(words) if word == "-f"
-    ]
+    return [words for words in commands if words[0] == program]
 
-    assert files
-    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+def values_of(option: str, words: list[str]) -> list[str]:
+    return [words[at + 1] for at, word in enumerate(words) if word == option]
+
+
+def test_the_files_and_targets_of_docker_commands_are_there() -> None:
+    stages = re.findall(r"^FROM .+ AS (\w+)$", (ROOT / "docker/Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = commands_of("docker")
+
+    assert commands
+    for words in commands:
+        assert all((ROOT / file).is_file() for file in values_of("-f", words)), words
+        assert set(values_of("--target", words)) <= set(stages), words
+
+
+def test_make_commands_have_recipes() -> None:
+    commands = {shlex.join(words) for words in commands_of("make")}
+
+    assert commands
+    for command in commands:
+        subprocess.run(["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, timeout=20, check=True)
+
+
+def test_lm_eval_has_the_options_that_are_named() -> None:
+    program = Path(sys.executable).with_name("lm_eval")
+    told = subprocess.run([program, "run", "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
+    known = set(re.findall(r"--\w+", told))
+
+    assert commands_of("lm_eval")
+    assert [words for words in commands_of("lm_eval") if not set(flags(words)) <= known] == []
 
 
 @pytest.mark.parametrize("document", [name for name in documents() if name not in OF_THEIR_TIME])

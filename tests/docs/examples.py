@@ -38,7 +38,7 @@ TUTORIALS = ("docs/add-a-family.md", "docs/add-a-score.md")
 
 OTHERWISE = {
     "--host 0.0.0.0": ("--host 127.0.0.1", "nothing of a test can be reached from other machines"),
-    "--items 100": ("--items 2", "minutes"),
+    "--items 100": ("--items 2 --conditions tcc", "minutes: every score on every item"),
     'tie eval zoo --conditions "post; tcc; score': (
         'tie eval zoo --items 2 --conditions "post; tcc; score',
         "an hour: all items",

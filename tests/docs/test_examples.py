@@ -61,6 +61,7 @@ DRAWINGS = {"docs/architecture.md"}
 """Documents whose blocks without a language are drawings."""
 OF_THEIR_TIME = {"CHANGELOG.md", "docs/decisions.md", "docs/log.md"}
 """Documents that name commands as they were."""
+pytestmark = pytest.mark.timeout(300)  # on whatever else the machine does
 ALL = [example for example in examples() if example.document not in TUTORIALS]
 
 

@@ -38,6 +38,7 @@ TUTORIALS = ("docs/add-a-family.md", "docs/add-a-score.md")
 
 OTHERWISE = {
     "--host 0.0.0.0": ("--host 127.0.0.1", "nothing of a test can be reached from other machines"),
+    "--concurrency 1,8,32": ("--concurrency 1,2 --requests 2 --gen-length 8 --block-size 8", "minutes: 64 requests"),
     "--items 100": ("--items 2 --conditions tcc", "minutes: every score on every item"),
     'tie eval zoo --conditions "post; tcc; score': (
         'tie eval zoo --items 2 --conditions "post; tcc; score',

@@ -67,7 +67,9 @@ def draw(folder: Path) -> dict[str, str]:
 
 def _rounds(events: Iterable[Event], colours: Mapping[str, str]) -> str:
     """What each member had written at the end of each round, before the leader's canvas became everybody's."""
-    state, parts, y = WatchState(), [], TOP
+    state, parts, y = WatchState(), [], float(TOP)
+    scores: list[tuple[float, str]] = []  # where, and what is said beside a canvas
+    right = 0.0
     for event in events:
         state.apply(event)
         if isinstance(event, RoundEnded):
@@ -75,33 +77,41 @@ def _rounds(events: Iterable[Event], colours: Mapping[str, str]) -> str:
             parts.append(_text(16, y, words, "quiet"))
             for model, score in event.scores.items():
                 y += LINE
+                right = max(right, LEFT + CHARACTER * _num_characters(state.views[model]))
                 parts += _canvas(y, state.views[model], colours)
-                parts.append(_text(640, y, f"changes {score.tcc:.2f}  top-1 {score.top1:.3f}", "quiet"))
-                if model == event.leader:
-                    parts.append(_text(622, y, "►", ""))
+                mark = "►" if model == event.leader else " "
+                scores.append((y, f"{mark} changes {score.tcc:.2f}  top-1 {score.top1:.3f}"))
             y += LINE + 10
         elif isinstance(event, Completed):
             parts.append(_text(16, y, f"answer, from {event.tie.final_model}: {event.answer}", ""))
-    return _svg(860, y + 20, "The canvases at the end of each round", parts)
+    parts += [_text(right + 16, at, words, "quiet") for at, words in scores]
+    return _svg(right + 250, y + 20, "The canvases at the end of each round", parts)
+
+
+def _shown(view: CanvasView) -> Iterator[tuple[Cell | None, str]]:
+    """The cells of a canvas with what stands for each; a bar ends the reasoning and the answer."""
+    for cells in (view.reasoning.cells, view.answer.cells):
+        yield from ((cell, "·" if cell is None else cell.text) for cell in cells)
+        yield None, "|"
+
+
+def _num_characters(view: CanvasView) -> int:
+    return sum(len(words) for _, words in _shown(view))
 
 
 def _canvas(y: float, view: CanvasView, colours: Mapping[str, str]) -> Iterator[str]:
     """A member's tokens in a row, by who wrote them; those that the relay takes away are struck out."""
     yield _text(16, y, view.model, "")
     x: float = LEFT
-    for cells in (view.reasoning.cells, view.answer.cells):
-        for cell in cells:
-            words = "·" if cell is None else cell.text
-            width = CHARACTER * len(words)
-            if cell is None:
-                yield _text(x, y, words, "quiet")
-            else:
-                gone = " gone" if any(cell is other for other in view.rejected) else ""
-                yield _box(x, y - 14, width - 1, 19, colours[cell.writer])
-                yield _text(x, y, words, f"on{gone}")
-            x += width
-        yield _text(x, y, "|", "quiet")
-        x += CHARACTER
+    for cell, words in _shown(view):
+        width = CHARACTER * len(words)
+        if cell is None:
+            yield _text(x, y, words, "quiet")
+        else:
+            gone = " gone" if any(cell is other for other in view.rejected) else ""
+            yield _box(x, y - 14, width - 1, 19, colours[cell.writer])
+            yield _text(x, y, words, f"on{gone}")
+        x += width
 
 
 def _steps(events: Iterable[Event], colours: Mapping[str, str]) -> str:

@@ -76,7 +76,7 @@ def copied(root: Path) -> Iterator[Path]:
         tree = Path(folder)
         for name in kept_files(root):
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, tree / name)
+            shutil.copyfile(root / name, tree / name, follow_symlinks=False)
         yield tree
 
 

@@ -149,7 +149,7 @@ def cluster(ray_cluster: Cluster) -> Cluster:
     """With both replicas ready, whatever an earlier test did to them."""
     if not ray_cluster.is_deployed:
         ray_cluster.say("run")
-    wait_until(ray_cluster.is_ready, 100)
+    wait_until(ray_cluster.is_ready, 200)
     return ray_cluster
 
 

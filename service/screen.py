@@ -18,12 +18,15 @@ from service.lines import MASK, score_text, summary_lines, visible
 from service.watch import CanvasView, Cell, RegionName, WatchState
 from tie_core.events import Completed, RoundEnded
 
-COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
+COLOURS: Final = ("cyan", "magenta", "green", "bright_blue", "yellow", "red")  # legible on light and on dark
 ACTIVE_MASK, END = "▒", "∎"
 LOW, HIGH = 0.5, 0.9  # confidences below are dim, from there on bold
 MIN_PANEL_WIDTH: Final = 36
 CHIP_WIDTH: Final = 5  # columns that a token takes where its limits are shown
-MIN_ROUNDS_SHOWN: Final = 3
+MIN_ROUNDS_SHOWN: Final = 2
+MIN_LINES_MARKED: Final = 3  # of a canvas: where fewer are shown, all of them are text
+SCORE_WIDTH: Final = 18  # of a score with its tie-breaker
+RELAYS_WIDTH: Final = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,34 @@ class Lines:
             return list(self.lines)
         start = min(max(self.active - room // 2, 0), len(self.lines) - room)
         shown = list(self.lines[start : start + room])
+        if room < MIN_LINES_MARKED:
+            return shown
         if start > 0:
-            shown[0] = Text(f"  ⋮ {start + 1} more above", "dim")
-        if (below := len(self.lines) - start - room) > 0:
-            shown[-1] = Text(f"  ⋮ {below + 1} more below", "dim")
+            shown[0] = Text("  ⋮ more above", "dim")
+        if start + room < len(self.lines):
+            shown[-1] = Text("  ⋮ more below", "dim")
         return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a canvas before it is wrapped: a block of the reasoning, or the whole answer."""
+
+    region: RegionName
+    positions: range
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is looked up for every cell of a canvas, once a frame."""
+
+    active: Row
+    fresh: frozenset[Cell]
+    rejected: frozenset[Cell]
+
+    @classmethod
+    def of(cls, view: CanvasView) -> "Marks":
+        return cls(Row(*view.active_block), frozenset(view.fresh), frozenset(view.rejected))
 
 
 class Screen:
@@ -66,14 +92,14 @@ class Screen:
 
     def _middle(self, console: Console, width: int, room: int) -> Iterable[RenderableType]:
         views = list(self._state.views.values())
-        per_row = len(views) if width >= MIN_PANEL_WIDTH * len(views) else 1
-        num_rows = -(-len(views) // per_row)
+        num_rows = -(-len(views) // max(width // MIN_PANEL_WIDTH, 1))
+        per_row = -(-len(views) // num_rows)
         inside = width // per_row - 4
-        canvases = [self._canvas(view, inside, console) for view in views]
         num_rounds = len(self._state.rounds)
         room -= 3 * num_rows + (num_rounds > 0)  # borders, probes, the head of the rounds
-        wanted = max(len(canvas.lines) for canvas in canvases)
-        shown = max(1, min(wanted, (room - min(num_rounds, MIN_ROUNDS_SHOWN)) // num_rows))
+        most = max(1, (room - min(num_rounds, MIN_ROUNDS_SHOWN)) // num_rows)
+        canvases = [self._canvas(view, inside, most, console) for view in views]
+        shown = min(most, max(len(canvas.lines) for canvas in canvases))
         panels = [self._panel(view, canvas, shown, inside) for view, canvas in zip(views, canvases, strict=True)]
         yield _in_rows(panels, per_row)
         if num_rounds and (left := room - shown * num_rows) > 0:
@@ -85,28 +111,43 @@ class Screen:
             options = created.options
             parts = [Text(created.ensemble, "bold")]
             parts += [Text(model.id, self._colours[model.id]) for model in created.models]
-            facts = f"score {options.get('score')} · interval {options.get('interval')} · {options.get('policy')}"
             shape = created.canvas
-            facts += f" · {shape.reasoning} + {shape.answer} positions in blocks of {shape.block_size}"
+            facts = f"{options.get('score')} every {options.get('interval')} steps · {options.get('policy')}"
+            facts += f" · {shape.reasoning} + {shape.answer} positions by {shape.block_size}"
             parts.append(Text(facts, "dim"))
         return Group(_one_line(Text("  ").join(parts)), _one_line(Text("❯ " + visible(self._state.prompt), "italic")))
 
-    def _canvas(self, view: CanvasView, width: int, console: Console) -> Lines:
-        """Reasoning as a row for each block, the suffix, then the answer in one run."""
-        lines: list[Text] = []
-        active = 0
-        active_name, active_block = view.active_block
-        answer = range(len(view.answer.cells))
-        rows: list[tuple[RegionName, range]] = [("reasoning", block) for block in view.reasoning.blocks]
-        for name, positions in [*rows, ("answer", answer)] if answer else rows:
-            if name == "answer":
-                lines.append(self._suffix(width))
-            is_active = bool(active_block) and name == active_name and active_block.start in positions
-            active = len(lines) if is_active else active
-            mark = Text("▸ ", f"bold {self._colours[view.model]}") if is_active else Text("  ")
-            wrapped = self._cells(view, name, positions, width).wrap(console, max(width - 2, 1), overflow="fold")
-            lines += [(Text("  ") if index else mark) + line for index, line in enumerate(wrapped)]
-        return Lines(tuple(lines), active)
+    def _canvas(self, view: CanvasView, width: int, most: int, console: Console) -> Lines:
+        """Reasoning as a row for each block, the suffix, then the answer in one run; about `most` lines each way."""
+        marks = Marks.of(view)
+        rows = [Row("reasoning", block) for block in view.reasoning.blocks]
+        if view.answer.cells:
+            rows.append(Row("answer", range(len(view.answer.cells))))
+        at = self._active_row(rows, marks.active)
+        above: list[Text] = []
+        below: list[Text] = []
+        for row in reversed(rows[:at]):
+            if len(above) <= most:
+                above = self._lines(view, row, marks, width, console) + above
+        for row in rows[at:]:
+            if len(below) <= most:
+                below += self._lines(view, row, marks, width, console)
+        return Lines((*above, *below), len(above) + (rows[at].region == "answer"))
+
+    def _lines(self, view: CanvasView, row: Row, marks: Marks, width: int, console: Console) -> list[Text]:
+        is_active = row.region == marks.active.region and marks.active.positions.start in row.positions
+        mark = Text("▸ ", f"bold {self._colours[view.model]}") if is_active else Text("  ")
+        wrapped = self._cells(view, row, marks, width).wrap(console, max(width - 2, 1), overflow="fold")
+        lines = [(Text("  ") if index else mark) + line for index, line in enumerate(wrapped)]
+        return [self._suffix(width), *lines] if row.region == "answer" else lines
+
+    @staticmethod
+    def _active_row(rows: Sequence[Row], active: Row) -> int:
+        """The row that decoding is at; the last one where nothing is masked."""
+        for number, row in enumerate(rows):
+            if row.region == active.region and active.positions.start in row.positions:
+                return number
+        return len(rows) - 1
 
     def _suffix(self, width: int) -> Text:
         assert self._state.created is not None
@@ -114,37 +155,33 @@ class Screen:
         text = Text(f"  {suffix} ", "bold italic")
         return text.append("┄" * max(width - text.cell_len, 0), "dim not bold not italic")
 
-    def _cells(self, view: CanvasView, name: RegionName, positions: range, width: int) -> Text:
+    def _cells(self, view: CanvasView, row: Row, marks: Marks, width: int) -> Text:
         """The text of some positions; where there is room and they are known, with the limits of its tokens."""
         text = Text()
-        shows_limits = CHIP_WIDTH * len(positions) <= width
-        for position in positions:
-            cell = view.region(name).cells[position]
+        cells = view.region(row.region).cells
+        shows_limits = CHIP_WIDTH * len(row.positions) <= width
+        for position in row.positions:
+            cell = cells[position]
             if cell is None:
-                symbol, style = self._mask(view, name, position)
+                is_active = row.region == marks.active.region and position in marks.active.positions
+                symbol, style = (ACTIVE_MASK, f"dim {self._colours[view.model]}") if is_active else (MASK, "dim")
                 text.append(symbol * (1 + shows_limits), style).append(" " * shows_limits)
             elif shows_limits and self._is_own(cell, view):
                 token = visible(cell.text).replace(" ", "␣") or END
-                text.append(token, self._style(cell, view)).append("│", "dim")
+                text.append(token, self._style(cell, marks)).append("│", "dim")
             else:
-                text.append(visible(cell.text) or END, self._style(cell, view))
+                text.append(visible(cell.text) or END, self._style(cell, marks))
         return text
 
     def _is_own(self, cell: Cell, view: CanvasView) -> bool:
         """Whether the cell is a token of this member, or of one with the same tokenizer."""
         return self._tokenizers.get(cell.tokens_of) == self._tokenizers[view.model]
 
-    def _mask(self, view: CanvasView, name: RegionName, position: int) -> tuple[str, str]:
-        active_name, active_block = view.active_block
-        if name == active_name and position in active_block:
-            return ACTIVE_MASK, f"dim {self._colours[view.model]}"
-        return MASK, "dim"
-
-    def _style(self, cell: Cell, view: CanvasView) -> str:
-        colour = self._colours.get(cell.writer, "white")
-        if any(cell is rejected for rejected in view.rejected):
+    def _style(self, cell: Cell, marks: Marks) -> str:
+        colour = self._colours.get(cell.writer, "default")
+        if cell in marks.rejected:
             return "strike red"
-        if any(cell is fresh for fresh in view.fresh):
+        if cell in marks.fresh:
             return f"bold reverse {colour}"
         if not cell.text:
             return "dim"
@@ -192,7 +229,7 @@ class Screen:
         if not view.answer.cells or view.probe is None:
             return text if view.answer.cells else Text()
         for before, now in zip_longest(*view.guesses, fillvalue=""):
-            text.append(visible(now), "bold yellow" if before != now and view.guesses[0] else "")
+            text.append(visible(now), "bold underline" if before != now and view.guesses[0] else "")
         return text
 
     def _facts(self, view: CanvasView) -> Text:
@@ -206,18 +243,20 @@ class Screen:
         table.add_column(Text("round", "dim"), justify="right", no_wrap=True)
         for name, colour in self._colours.items():
             table.add_column(Text(name, colour), justify="right", no_wrap=True)
+        is_brief = width < SCORE_WIDTH * len(self._colours) + RELAYS_WIDTH
         leaders = Text.assemble(*(("■", self._colours[ended.leader]) for ended in self._state.rounds))
         table.add_column(Text("leaders ", "dim") + leaders, no_wrap=True, ratio=1, overflow="ellipsis")
         for ended in self._state.rounds[-room:]:
-            scores = [self._score(ended, name) for name in self._colours]
+            scores = [self._score(ended, name, is_brief) for name in self._colours]
             table.add_row(Text(str(ended.round)), *scores, self._relays(ended))
         return table
 
-    def _score(self, ended: RoundEnded, name: str) -> Text:
+    def _score(self, ended: RoundEnded, name: str, is_brief: bool) -> Text:
         if name not in ended.scores:
             return Text("—", "dim")
         is_leader = name == ended.leader
         text = score_text(ended, name)
+        text = text.rpartition(" (")[0] if is_brief else text
         return Text(f"★ {text}" if is_leader else text, f"bold {self._colours[name]}" if is_leader else "dim")
 
     def _relays(self, ended: RoundEnded) -> Text:
@@ -249,14 +288,14 @@ class Screen:
 
     def _result(self, completed: Completed, width: int) -> Panel:
         tie, final = completed.tie, completed.tie.final_model
-        answer = Text(visible(completed.answer or completed.text), f"bold {self._colours.get(final, 'white')}")
+        answer = Text(visible(completed.answer or completed.text), f"bold {self._colours.get(final, 'default')}")
         differing = [
             f"{name} ends with {visible(text)}"
             for name, text in tie.candidates.items()
             if name != final and text != completed.answer
         ]
         lines = [answer, *(Text(line, "dim") for line in differing)]
-        lines += [_one_line(Text(line)) for line in summary_lines(completed)]
+        lines += map(Text, summary_lines(completed))
         return Panel(
             Group(*lines),
             title=Text("answer", "bold"),
@@ -272,10 +311,7 @@ def _one_line(text: Text) -> Text:
 
 
 def _in_rows(panels: Sequence[Panel], per_row: int) -> RenderableType:
-    if per_row == 1:
-        return Group(*panels)
     grid = Table.grid()
-    for _ in range(per_row):
-        grid.add_column()
-    grid.add_row(*panels)
+    for start in range(0, len(panels), per_row):
+        grid.add_row(*panels[start : start + per_row])
     return grid

@@ -3,6 +3,7 @@
 Runs no model and draws nothing. Knows text and positions only: a server's events do as well as the library's.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -13,9 +14,9 @@ RegionName = Literal["reasoning", "answer"]
 REGIONS: tuple[RegionName, ...] = ("reasoning", "answer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """A committed token, the member that wrote its text, and the member whose token it is.
+    """A committed token, the member that wrote its text, and the member whose token it is. Equal to itself alone.
 
     A relay keeps the writer. A transcoded canvas is known in the leader's tokens only.
     """
@@ -68,13 +69,6 @@ class Region:
         text = "".join(cell.text for cell in other.committed)
         return tuple(cell for start, cell in self.located() if not text.startswith(cell.text, start))
 
-    def written_at(self, offset: int, text: str) -> Cell | None:
-        """The cell that holds the first character of `text` at this place of the committed text."""
-        for start, cell in self.located():
-            if start <= offset < start + max(len(cell.text), 1) and cell.text[offset - start :][:1] == text[:1]:
-                return cell
-        return None
-
     def fit(self, length: int) -> None:
         """Cut the committed prefix into `length` cells of the same text, as a transcoding may have done."""
         prefix = list(self.committed)
@@ -82,6 +76,24 @@ class Region:
             prefix = _joined(prefix, length) if len(prefix) > length else _split(prefix, length)
             self.cells = [*prefix, *[None] * (len(self.cells) - len(prefix))]
         self.origin = self.first_masked
+
+
+class Written:
+    """Who wrote what of a region's committed text, as it was when this was made."""
+
+    def __init__(self, region: Region) -> None:
+        located = list(region.located())
+        self._starts = [start for start, _ in located]
+        self._cells = [cell for _, cell in located]
+
+    def find(self, offset: int, text: str) -> Cell | None:
+        """The cell that holds the first character of `text` at this place; an empty text is found in an empty cell."""
+        at = bisect_left(self._starts, offset)
+        last = bisect_right(self._starts, offset)
+        for start, cell in zip(self._starts[max(at - 1, 0) : last], self._cells[max(at - 1, 0) : last], strict=True):
+            if offset < start + max(len(cell.text), 1) and cell.text[offset - start :][:1] == text[:1]:
+                return cell
+        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -225,13 +237,13 @@ class WatchState:
             self._kept.pop(position, None)
         self._kept.update({position: text for position, text, _ in event.set})
         confidences = {position: confidence for position, _, confidence in event.set}
-        before = {name: leading.region(name).copy() for name in REGIONS}
+        before = {name: Written(leading.region(name)) for name in REGIONS}
         offsets = dict.fromkeys(REGIONS, 0)
         leading.reasoning.cells[:] = [None] * len(leading.reasoning.cells)
         leading.answer.cells[:] = [None] * len(leading.answer.cells)
         for position, text in sorted(self._kept.items()):
             name: RegionName = "reasoning" if position < len(leading.reasoning.cells) else "answer"
-            old = before[name].written_at(offsets[name], text) or Cell(text, None, event.leader, event.leader)
+            old = before[name].find(offsets[name], text) or Cell(text, None, event.leader, event.leader)
             confidence = confidences.get(position)
             confidence = old.confidence if confidence is None else confidence
             leading.place(position, Cell(text, confidence, old.writer, event.leader))

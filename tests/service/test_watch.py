@@ -6,15 +6,16 @@ import time
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
-from service import display
+from service import display, screen
 from service.lines import MASK, canvas_line, plain, round_line, summary_lines, visible
 from service.screen import Screen
-from service.watch import CanvasView, Region, WatchState
+from service.watch import CanvasView, Cell, Region, WatchState
 from tests.service import story
 from tie_core.errors import MemberError, TieError
-from tie_core.events import CanvasInfo, Event, Failed, RelayInfo, RoundEnded, StepTaken
+from tie_core.events import CanvasInfo, Event, Failed, ModelInfo, RelayInfo, RoundEnded, StepTaken
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 50)]
 
@@ -168,6 +169,47 @@ def test_a_long_canvas_is_shown_around_its_active_block() -> None:
     assert "more above" in frame
     assert "more below" in frame
     assert len(frame.splitlines()) < 24
+
+
+def crowd(num_members: int, reasoning: int) -> WatchState:
+    """Members with a long canvas, half of it written, in one of many rounds."""
+    names = [f"member-{number}" for number in range(num_members)]
+    models = tuple(ModelInfo(name, "zoo", name) for name in names)
+    created = dataclasses.replace(
+        story.created(), models=models, canvas=CanvasInfo(reasoning + 48, 32, reasoning, 2, 46)
+    )
+    state = watched([created])
+    words = tuple((position, f" w{position}東", 0.9) for position in range(reasoning // 2))
+    for name in names:
+        state.apply(dataclasses.replace(story.step(name, 1, 0, "x", reasoning // 2 + 46, ended=0), set=words))
+    return state
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_four_long_canvases_with_wide_characters_fit_the_terminal(width: int, height: int) -> None:
+    lines = drawn(crowd(4, 976), width, height).splitlines()
+
+    assert len(lines) < height
+    assert max(map(cell_len, lines)) <= width
+    assert sum("would answer" in line for line in lines) == (4 if width < 72 else 2 if width < 144 else 1)
+    assert any("w480東" in line for line in lines)  # where decoding is
+
+
+def test_a_frame_costs_what_is_seen_of_the_canvases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A canvas of 8,000 tokens no more than one of 1,000: what is off the screen is not drawn."""
+    counts = []
+    for reasoning in (960, 7_680):
+        state, made = crowd(4, reasoning), []
+        monkeypatch.setattr(screen, "visible", lambda text, made=made: made.append(text) or visible(text))
+        drawn(state, 80, 24)
+        counts.append(len(made))
+
+    assert max(counts) < 1_000
+
+
+def test_cells_are_told_apart_by_identity() -> None:
+    """Finding the first mask compares every cell with None, which has to be cheap."""
+    assert Cell("a", 0.5, "digit", "digit") != Cell("a", 0.5, "digit", "digit")
 
 
 @pytest.mark.parametrize("width", [80, 120])

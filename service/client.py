@@ -5,7 +5,7 @@ Speaks `POST /v1/tie/generate` with server-sent events. Types that this version 
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from queue import SimpleQueue
@@ -58,7 +58,7 @@ def key_headers(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def server_events(server: str, body: Mapping[str, Any], key: str | None = None) -> Iterator[Event]:
+def server_events(server: str, body: Mapping[str, Any], key: str | None = None) -> Generator[Event, None, None]:
     """Send a request and yield its events as they come; the last one is `Completed` or `Failed`.
 
     Raises:
@@ -74,8 +74,8 @@ def server_events(server: str, body: Mapping[str, Any], key: str | None = None) 
                 if isinstance(event, Completed | Failed):
                     return
     except (OSError, HTTPException) as error:
-        raise ServerError(f"the connection to {server} broke off: {_reason(error)}") from None
-    raise ServerError(f"{server} ended its answer before it was complete")
+        raise ServerError(f"the connection to {server} broke off: {_reason(error)}; ask again") from None
+    raise ServerError(f"{server} ended its answer before it was complete: ask again")
 
 
 def _open(server: str, body: Mapping[str, Any], key: str | None) -> HTTPResponse:
@@ -93,7 +93,7 @@ def _open(server: str, body: Mapping[str, Any], key: str | None) -> HTTPResponse
         with error:
             raise _refusal(server, error) from None
     except (URLError, HTTPException, ValueError, OSError) as error:
-        raise ServerError(f"no TIE server answers at {server}: {_reason(error)}") from None
+        raise ServerError(f"no TIE server answers at {server}: {_reason(error)}; `tie serve` starts one") from None
     return response
 
 

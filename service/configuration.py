@@ -6,7 +6,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from service.settings import (
 )
 
 CONFIG_VARIABLE = "TIE_CONFIG"
-CLIENT_KEY_VARIABLE = "TIE_API_KEY"  # what `tie run`, `tie bench` and `tie eval` send to a --server; no setting
+CLIENT_KEY_VARIABLE = "TIE_API_KEY"  # what the commands send to a --server; no setting
 
 
 def load_settings(config: Path | None = None, **server: Any) -> Settings:
@@ -36,8 +36,42 @@ def load_settings(config: Path | None = None, **server: Any) -> Settings:
     Raises:
         SettingsError: a file that cannot be read, an unknown key or variable, a value out of range.
     """
-    path = config or (Path(named) if (named := os.environ.get(CONFIG_VARIABLE)) else None)
-    layers = [_read_file(path) if path else {}, _read_environment(), {"server": _given(server)}]
+    return make_settings([*read_layers(config), {"server": _given(server)}])
+
+
+def read_layers(config: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the file says, and what the variables say over it, as they say it.
+
+    Raises:
+        SettingsError: a file that cannot be read, an unknown variable.
+    """
+    path = config_path(config)
+    return _read_file(path) if path else {}, _read_environment()
+
+
+def config_path(config: Path | None) -> Path | None:
+    """The file: the one that is named here, or by TIE_CONFIG."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return config or (Path(named) if named else None)
+
+
+def variable_of(section: str, key: str | None = None) -> str | None:
+    """The variable that a setting comes from, as it is spelled in the environment; None if from none."""
+    whole = f"{PREFIX}{section}".upper()
+    wanted = (f"{whole}__{key}".upper(), whole) if key else (whole,)
+    spelled = {variable.upper(): variable for variable in os.environ}
+    return next((spelled[name] for name in wanted if name in spelled), None)
+
+
+def has_client_key() -> bool:
+    """Whether the variable of the client's key is set."""
+    return bool(os.environ.get(CLIENT_KEY_VARIABLE))
+
+
+def make_settings(layers: Sequence[Mapping[str, Any]]) -> Settings:
+    """Raises:
+    SettingsError: an unknown key, a value out of range.
+    """
     try:
         return Settings(**_merged(layers))
     except ValidationError as error:
@@ -52,9 +86,11 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"the configuration {path} cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            f"the configuration {path} cannot be read: {error.strerror}; name another with --config or TIE_CONFIG"
+        ) from None
     except ValueError as error:
-        raise SettingsError(f"the configuration {path} is not valid TOML: {error}") from None
+        raise SettingsError(f"the configuration {path} is not valid TOML: {error}; mend it there") from None
 
 
 def _read_environment() -> dict[str, Any]:
@@ -78,7 +114,7 @@ def _check_variable(variable: str) -> None:
         raise SettingsError(f"{variable}: unknown variable; [{section}] has {', '.join(keys) or 'a JSON value'}")
 
 
-def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
+def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Later layers win, key by key within a section; lists are replaced."""
     result: dict[str, Any] = {}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""What `tie doctor` tells: devices, where every model would go, threads, relays, and what stands in the way.
+"""What `tie doctor` tells: devices, where every model would go, threads, relays, what is missing or stands in the way.
 
 Reads headers and tokenizers, never weights. It makes the same plan that the server makes before it loads.
 """
@@ -7,18 +7,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from rich.table import Table
 from rich.text import Text
 
-from service.inventory import ModelFacts, plain_table, read_facts
+from service.inventory import open_model, plain_table
+from service.keys import read_keys
+from service.missing import OTEL, Missing, find_missing
+from service.pairs import SAMPLES, Exactness, measure_exactness
 from service.placement import wish_for
-from service.settings import EnsembleSettings, ModelSettings, Settings
+from service.settings import EnsembleSettings, ModelSettings, Settings, SettingsError
 from tie_core.engine.devices import Device, bfloat16_slowdown, choose_device, find_devices
 from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable
 from tie_core.errors import PlacementError, TieError
+from tie_core.vocabulary import Vocabulary
 
 SLOW: Final = 2.0  # times float32's: worth a word
 
@@ -29,11 +34,11 @@ class Relay:
 
     ensemble: str
     members: tuple[str, str]
-    copies_ids: bool
+    exactness: tuple[Exactness, ...]  # empty where ids are copied
 
     @property
     def way(self) -> str:
-        return "copies ids" if self.copies_ids else "transcodes"
+        return "transcodes" if self.exactness else "copies ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Diagnosis:
     problems: tuple[str, ...]
     unreadable: tuple[ModelSettings, ...] = ()  # their folders cannot be used, so what they would take is not known
     advice: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
     def data(self) -> dict[str, Any]:
         """Plain JSON types, bytes as numbers."""
@@ -57,8 +63,15 @@ class Diagnosis:
             "planned_positions": self.plan.num_positions,
             "models": [self._model(wish) for wish in self.wishes],
             "relays": [
-                {"ensemble": relay.ensemble, "between": list(relay.members), "way": relay.way} for relay in self.relays
+                {
+                    "ensemble": relay.ensemble,
+                    "between": list(relay.members),
+                    "way": relay.way,
+                    "exactness": [asdict(each) for each in relay.exactness],
+                }
+                for relay in self.relays
             ],
+            "missing": [asdict(each) for each in self.missing],
             "problems": list(self.problems),
             "advice": list(self.advice),
         }
@@ -79,18 +92,23 @@ def diagnose(settings: Settings) -> Diagnosis:
     """Look at everything that can be known without loading."""
     devices = find_devices()
     problems: list[str] = []
-    facts: dict[str, ModelFacts] = {}
+    vocabularies: dict[str, Vocabulary] = {}
     wishes: list[Wish] = []
     unreadable: list[ModelSettings] = []
     for model in settings.models:
         try:
-            facts[model.name] = read_facts(model)
+            vocabularies[model.name] = open_model(model).vocabulary
             wishes.append(wish_for(model))
         except TieError as error:
             unreadable.append(model)
             problems += [f"{model.name}: {' '.join(str(error).split())}", *_missing_device(model, devices)]
+    if settings.auth.keys_file is not None:
+        problems += _wrong_keys(settings.auth.keys_file)
+    missing = find_missing(vocabularies)
+    if settings.telemetry.otlp_endpoint is not None:
+        problems += [f"[telemetry] needs {each.what}: {each.remedy}" for each in missing if each.what == OTEL]
     plan = make_plan(wishes, devices, settings.limits.max_batch_positions)
-    relays = [relay for ensemble in settings.ensembles for relay in _relays(ensemble, facts)]
+    relays = [relay for ensemble in settings.ensembles for relay in _relays(ensemble, vocabularies)]
     return Diagnosis(
         devices,
         tuple(wishes),
@@ -100,6 +118,7 @@ def diagnose(settings: Settings) -> Diagnosis:
         (*problems, *plan.problems),
         tuple(unreadable),
         _advice(settings.models),
+        missing,
     )
 
 
@@ -123,12 +142,28 @@ def _advice(models: Sequence[ModelSettings]) -> tuple[str, ...]:
     )
 
 
-def _relays(ensemble: EnsembleSettings, facts: Mapping[str, ModelFacts]) -> list[Relay]:
-    known = [name for name in ensemble.models if name in facts]
+def _wrong_keys(file: Path) -> list[str]:
+    try:
+        return (
+            [] if read_keys(file.expanduser()) else [f"the keys file {file} has no key: `tie keys new NAME` makes one"]
+        )
+    except SettingsError as error:
+        return [str(error)]
+
+
+def _relays(ensemble: EnsembleSettings, vocabularies: Mapping[str, Vocabulary]) -> list[Relay]:
+    known = [name for name in ensemble.models if name in vocabularies]
     return [
-        Relay(ensemble.name, (one, other), facts[one].tokenizer == facts[other].tokenizer)
-        for one, other in combinations(known, 2)
+        Relay(ensemble.name, pair, _exactness(pair, vocabularies[pair[0]], vocabularies[pair[1]]))
+        for pair in combinations(known, 2)
     ]
+
+
+def _exactness(pair: tuple[str, str], one: Vocabulary, other: Vocabulary) -> tuple[Exactness, ...]:
+    """Of both directions; of none between equal tokenizers."""
+    if one.fingerprint == other.fingerprint:
+        return ()
+    return measure_exactness(one, other, pair), measure_exactness(other, one, pair[::-1])
 
 
 def _most_threads(models: Sequence[ModelSettings]) -> int:
@@ -141,11 +176,12 @@ def tables(diagnosis: Diagnosis) -> list[Table | Text]:
     return [
         _devices_table(diagnosis.devices),
         _plan_table(diagnosis),
-        _relays_part(diagnosis),
+        *_relays_parts(diagnosis),
         Text(
             f"{os.cpu_count()} cores; torch uses {torch.get_num_threads()} threads, at most {diagnosis.most_threads}"
             " for each model on the CPU (how many pay is measured at the start and logged)"
         ),
+        _missing_part(diagnosis.missing),
         *(Text(line, "yellow") for line in diagnosis.advice),
         _verdict(diagnosis.problems),
     ]
@@ -177,14 +213,39 @@ def _plan_table(diagnosis: Diagnosis) -> Table:
     return table
 
 
-def _relays_part(diagnosis: Diagnosis) -> Table | Text:
+def _relays_parts(diagnosis: Diagnosis) -> list[Table | Text]:
     if not diagnosis.relays and diagnosis.unreadable:
-        return Text("which relays there are shows once the models' folders can be read")
+        return [Text("which relays there are shows once the models' folders can be read")]
     if not diagnosis.relays:
-        return Text("no ensemble of two members: no relays")
+        return [Text("no ensemble of two members: no relays")]
     table = plain_table("ensemble", "between", "a relay")
     for relay in diagnosis.relays:
         table.add_row(relay.ensemble, " and ".join(relay.members), relay.way)
+    measured = {(each.source, each.receiver): each for relay in diagnosis.relays for each in relay.exactness}
+    return [table, _exactness_table(list(measured.values()))] if measured else [table]
+
+
+def _exactness_table(measured: Sequence[Exactness]) -> Table:
+    """In shares of the beginnings of the sample texts."""
+    table = plain_table("relay", "exact", "half character", "lost", "and back", "tokens for one")
+    for each in measured:
+        counts = each.num_exact, each.num_cut, each.num_refused + each.num_changed, each.num_back
+        shares = [f"{100 * count / each.num_prefixes:.0f} %" for count in counts]
+        tokens = f"{each.tokens_per_token:.2f}, most {each.most:.2f}"
+        table.add_row(f"{each.source} → {each.receiver}", *shares, tokens)
+    table.caption = (
+        f"of {len(SAMPLES)} sample texts, cut behind every token; a half character at the cut is masked again"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _missing_part(missing: Sequence[Missing]) -> Table | Text:
+    if not missing:
+        return Text("nothing optional is missing")
+    table = plain_table("not here", "needed for", "to have it")
+    for each in missing:
+        table.add_row(each.what, each.needed_for, Text(each.remedy))
     return table
 
 

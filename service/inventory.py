@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from service.settings import ModelSettings, Settings
-from tie_core.errors import TieError
-from tie_core.models.checkpoint import open_checkpoint
+from tie_core.errors import PromptError, TieError
+from tie_core.models.checkpoint import Checkpoint, open_checkpoint
 from tie_core.models.families import FAMILIES
+from tie_core.models.family import Family
 from tie_core.models.recognition import recognise
 from tie_core.models.token_ids import read_token_ids
-from tie_core.vocabulary import load_vocabulary
+from tie_core.vocabulary import Vocabulary, load_vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,31 @@ def inventory(settings: Settings) -> dict[str, Any]:
 def _entry(model: ModelSettings) -> dict[str, Any]:
     configured = model.model_dump(mode="json")
     try:
-        return configured | asdict(read_facts(model)) | {"error": None}
+        return configured | asdict(open_model(model).facts) | {"error": None}
     except TieError as error:
         return configured | {"error": " ".join(str(error).split())}
 
 
-def read_facts(model: ModelSettings) -> ModelFacts:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The files of a folder that a member can be made of."""
+
+    checkpoint: Checkpoint
+    family: Family
+    vocabulary: Vocabulary
+
+    @property
+    def facts(self) -> ModelFacts:
+        return ModelFacts(
+            family=self.family.name,
+            parameters=self.checkpoint.num_elements,
+            vocabulary=self.vocabulary.size,
+            mask_id=self.vocabulary.mask_id,
+            tokenizer=self.vocabulary.fingerprint,
+        )
+
+
+def open_model(model: ModelSettings) -> Opened:
     """Raises TieError for a folder that no member can be made of."""
     checkpoint = open_checkpoint(model.path.expanduser())
     family = recognise(checkpoint.config, FAMILIES)
@@ -55,17 +75,20 @@ def read_facts(model: ModelSettings) -> ModelFacts:
         checkpoint, mask_token=family.mask_token, end_of_turn=family.end_of_turn, vocab_rows=vocab_rows
     )
     if ids.mask is None:
-        raise TieError(f"{model.path} names no mask token")
+        raise TieError(f"{model.path} names no mask token: restore its tokenizer files")
     vocabulary = load_vocabulary(
         checkpoint.path, mask_id=ids.mask, eos_id=ids.eos, pad_id=ids.pad, vocab_rows=vocab_rows
     )
-    return ModelFacts(
-        family=family.name,
-        parameters=checkpoint.num_elements,
-        vocabulary=vocabulary.size,
-        mask_id=ids.mask,
-        tokenizer=vocabulary.fingerprint,
-    )
+    return Opened(checkpoint, family, vocabulary)
+
+
+def refusal_of_messages(vocabulary: Vocabulary) -> str | None:
+    """Why a member takes no messages, but a prompt alone; None if it takes them."""
+    try:
+        vocabulary.render_chat([{"role": "user", "content": "hello"}])
+    except PromptError as error:
+        return str(error)
+    return None
 
 
 def tables(settings: Settings) -> list[Table]:
@@ -81,7 +104,7 @@ def _models_table(models: list[dict[str, Any]]) -> Table:
             table.add_row(entry["name"], Text("unusable", "red"), "", entry["dtype"], entry["device"])
             continue
         counts = (f"{entry['vocabulary']:,}", str(entry["mask_id"]), entry["tokenizer"][:8])
-        described = (entry["family"], _short(entry["parameters"]), entry["dtype"], entry["device"])
+        described = (entry["family"], count_text(entry["parameters"]), entry["dtype"], entry["device"])
         table.add_row(entry["name"], *described, *counts)
     return table
 
@@ -107,7 +130,8 @@ def plain_table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
-def _short(number: int) -> str:
+def count_text(number: int) -> str:
+    """With one decimal and a letter: 8.0 B."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.1f} {letter}"

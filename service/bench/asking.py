@@ -113,7 +113,9 @@ async def _sent(client: httpx.AsyncClient, method: str, path: str, **content: An
         response = await client.request(method, path, **content)
         reply = response.json()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServerError(f"{client.base_url} cannot be asked: {str(error) or type(error).__name__}") from None
+        raise ServerError(
+            f"{client.base_url} cannot be asked: {str(error) or type(error).__name__}; `tie serve` starts a server"
+        ) from None
     except ValueError:
         raise ServerError(f"{client.base_url}{path.lstrip('/')} gives no JSON (HTTP {response.status_code})") from None
     if response.is_success and isinstance(reply, dict):

@@ -2,43 +2,42 @@
 
 import asyncio
 import json
-import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from service.configuration import CLIENT_KEY_VARIABLE, load_settings
+from service.configuration import load_settings
+from service.parameters import ApiKey, AsJson, Config, EnsembleName, Members, NamedOptions, Server, members_of
+from service.progress import Bar, awaited, counted
 from tie_core.errors import RequestError
 from tie_core.options import options_of
 
 if TYPE_CHECKING:
+    from service.bench.asking import Ask, Reply
     from service.bench.figures import Figures
     from service.bench.sides import Sending, Side
     from service.bench.workload import Workload
 
 
-ApiKey = Annotated[str | None, typer.Option(envvar=CLIENT_KEY_VARIABLE, help="Key for the server at --server.")]
-
-
 def bench(
-    server: Annotated[str | None, typer.Option(help="URL of a TIE server; else the models load here.")] = None,
+    server: Server = None,
     api_key: ApiKey = None,
     openai: Annotated[str | None, typer.Option(help="URL of another OpenAI-compatible server, side by side.")] = None,
     openai_model: Annotated[str | None, typer.Option(help="Its model. Default: the first it lists.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file. Without one: the embedded zoo.")] = None,
-    ensemble: Annotated[str | None, typer.Option(help="Which ensemble answers.")] = None,
-    models: Annotated[str | None, typer.Option(help="Only these of its members: a,b")] = None,
+    config: Config = None,
+    ensemble: EnsembleName = None,
+    models: Members = None,
     concurrency: Annotated[str, typer.Option(help="Requests at once, a row each: 1,8,64")] = "1,8",
     arrivals: Annotated[float | None, typer.Option(min=0, help="And a row with a request every so many s.")] = None,
     requests: Annotated[int, typer.Option(min=1, help="Requests in each row, at least one per client.")] = 16,
     gen_length: Annotated[int, typer.Option(min=1, help="Generated positions of a request.")] = 64,
     block_size: Annotated[int, typer.Option(min=1, help="Positions of a block.")] = 32,
-    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE by the library's names: score=top1")] = None,
+    option: NamedOptions = None,
     seed: Annotated[int | None, typer.Option(help="Of the prompts.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send prompts of mixed length and tell throughput, latency and CPU time a token.
 
@@ -51,13 +50,13 @@ def bench(
     sendings = [Sending(at_once=level) for level in levels]
     sendings += [Sending(gap_seconds=arrivals)] if arrivals is not None else []
     num = max(requests, *levels)
-    names = tuple(name.strip() for name in models.split(",")) if models else None
+    names = members_of(models)
     named = options_of(option or [])
     lengths = {"gen_length": gen_length, "block_size": block_size}
     options = (lengths if "task" in named else prompts.plain_options(gen_length, block_size)) | named
     seed = prompts.SEED if seed is None else seed
     texts = prompts.mixed_prompts(num, seed=seed)
-    workload = prompts.Workload(texts, options, names)
+    workload = prompts.Workload(texts, options, tuple(names) if names else None)
     settings = None if server else load_settings(config)
     rows = asyncio.run(_measure(workload, sendings, server, api_key, settings, ensemble, openai, openai_model))
     if as_json:
@@ -95,7 +94,8 @@ async def _measure(
             from service.bench.engine_side import engine_side
 
             ours = engine_side(settings, ensemble, workload)
-        chosen = [await stack.enter_async_context(ours)]
+        with awaited("loading and measuring the models" if settings else f"reaching {server}", Console(stderr=True)):
+            chosen = [await stack.enter_async_context(ours)]
         if openai is not None:
             max_tokens = int(workload.options["gen_length"])
             chosen.append(await stack.enter_async_context(sides.openai_side(openai, openai_model, max_tokens)))
@@ -108,11 +108,23 @@ async def _rows(workload: "Workload", sendings: "list[Sending]", chosen: "list[S
     rows = []
     for side in chosen:
         await side.ask(workload.prompts[0])  # the first forwards allocate
-    for sending in sendings:
-        for side in chosen:
-            rows.append(await measure(side, sending, workload.prompts))
-            sys.stderr.write(f"{side.name}, {sending.words}: done\n")
+    with counted("", len(sendings) * len(chosen) * len(workload.prompts), Console(stderr=True)) as bar:
+        for sending in sendings:
+            for side in chosen:
+                bar.now(f"{side.name}, {sending.words}")
+                rows.append(await measure(replace(side, ask=_told(side.ask, bar)), sending, workload.prompts))
     return rows
+
+
+def _told(ask: "Ask", bar: Bar) -> "Ask":
+    """The same, and the bar is told of every reply."""
+
+    async def told(prompt: str) -> "Reply":
+        reply = await ask(prompt)
+        bar.done()
+        return reply
+
+    return told
 
 
 def _print_json(workload: "Workload", seed: int, rows: "list[Figures]") -> None:

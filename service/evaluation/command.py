@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 from rich.console import Console
 
-from service.bench.command import ApiKey
 from service.configuration import load_settings
+from service.parameters import ApiKey, AsJson, Config, EnsembleName, NamedOptions, Server, complete_table, complete_work
+from service.progress import awaited
 
 if TYPE_CHECKING:
     from tie_core.evaluation.sides import Side
@@ -24,20 +25,23 @@ INTERRUPTED: Final = 130  # the exit code of a program that was ended by Ctrl-C
 
 
 def evaluate(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="zoo, gsm8k, mmlu, ...")],
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="zoo, gsm8k, mmlu, ...", autocompletion=complete_work)
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the tasks' public files.")] = Path("data"),
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file. Without one: the embedded zoo.")] = None,
-    ensemble: Annotated[str | None, typer.Option(help="Which ensemble answers.")] = None,
-    server: Annotated[str | None, typer.Option(help="URL of a TIE server; else the models load here.")] = None,
+    config: Config = None,
+    ensemble: EnsembleName = None,
+    server: Server = None,
     api_key: ApiKey = None,
     at_once: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 8,
     conditions: Annotated[
         str, typer.Option(help="Of the main table: post,random,tcc,chosen or 'post; score=top1 interval=4'.")
     ] = "",
-    table: Annotated[list[str] | None, typer.Option(help="NAME or NAME:ITEMS; give it again for more.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE, under every condition: policy=threshold")
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME or NAME:ITEMS; give it again for more.", autocompletion=complete_table),
     ] = None,
+    option: NamedOptions = None,
     items: Annotated[int | None, typer.Option(min=2, help="Items of a table. Default: all.")] = None,
     split: Annotated[str, typer.Option(help="all, test or validation.")] = "all",
     seed: Annotated[int, typer.Option(help="Of the order of the items.")] = 0,
@@ -55,7 +59,7 @@ def evaluate(
     plots: Annotated[bool, typer.Option("--plots", help="Draw plots beside the report; needs matplotlib.")] = False,
     run_code: Annotated[bool, typer.Option("--run-code", help="Grade code by running what the models wrote.")] = False,
     regrade: Annotated[bool, typer.Option("--regrade", help="Judge anew what is recorded, by today's grader.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure members, post-generation ensemble and TIE on tasks. Broken off, the same command goes on.
 
@@ -128,7 +132,7 @@ def side_of(
     settings = load_settings(config)
     chosen = settings.find_ensemble(ensemble)
     models = [model for model in settings.models if model.name in chosen.models]
-    with Console(stderr=True).status(f"loading {', '.join(chosen.models)}"):
+    with awaited(f"loading and measuring {', '.join(chosen.models)}", Console(stderr=True)):
         loaded = load(settings.model_copy(update={"models": models, "ensembles": [chosen]}), Observer())
     limits = settings.limits
     with closing(loaded.engine):

@@ -170,7 +170,8 @@ class ServerSide:
         return Later(_seconds(response.headers.get("retry-after", "")), str(error))
 
     def _unreachable(self, error: httpx.HTTPError) -> ServerError:
-        return ServerError(f"{self._client.base_url} cannot be asked: {str(error) or type(error).__name__}")
+        why = str(error) or type(error).__name__
+        return ServerError(f"{self._client.base_url} cannot be asked: {why}; `tie serve` starts a server")
 
 
 def _reply(response: httpx.Response) -> Any:

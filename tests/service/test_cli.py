@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import tie_core
-from service import cli, client
-from service.cli import app, main
+from service import client
+from service.commands import asking
 from service.configuration import load_settings
 from service.keys import KeyEntry, KeysFile, add_key
 from service.settings import AuthSettings, Settings
 from tests.service import story
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
+from tests.service.terminal import invoke, run_main
 from tie_core.errors import MemberError, RequestError, TieError
 from tie_core.events import Completed, Event, Failed, event_data
 from tie_core.options import TieOptions
@@ -55,23 +55,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         kept["loaded"] = names
         return ToldEnsemble()
 
-    monkeypatch.setattr(cli, "_load", load)
+    monkeypatch.setattr(asking, "load_ensemble", load)
     return kept
 
 
 def read_entries(file: Path) -> list[KeyEntry]:
     return KeysFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8"))).keys
-
-
-def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["tie", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
-
-
-def invoke(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
 def test_run_prints_the_answer_alone(asked: dict[str, Any]) -> None:
@@ -155,7 +144,7 @@ def test_a_member_that_fails_is_one_line_and_status_1(
     def fail(*_: object) -> None:
         raise MemberError("model pair gave logits\nthat are not finite [red]")
 
-    monkeypatch.setattr(cli, "_load", fail)
+    monkeypatch.setattr(asking, "load_ensemble", fail)
 
     code = run_main(monkeypatch, "run", story.PROMPT)
 

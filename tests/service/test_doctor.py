@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from service import doctor as doctoring
 from service import loading
 from service.cli import app
-from service.inventory import read_facts
+from service.inventory import open_model
 from service.loading import load
 from service.placement import check_placement
 from service.settings import LimitSettings, ModelSettings, Settings, SettingsError
@@ -70,7 +70,7 @@ def test_the_plan_is_told_in_bytes() -> None:
 
     llada, dream = told["models"]
     assert (llada["name"], llada["device"], llada["dtype"]) == ("zoo-llada", "cpu", "float32")
-    assert llada["weights_bytes"] == 4 * read_facts(Settings().models[0]).parameters
+    assert llada["weights_bytes"] == 4 * open_model(Settings().models[0]).facts.parameters
     assert llada["activation_bytes"] > 4096 * 6_936
     assert llada["cache_bytes_per_position"] == 2 * dream["cache_bytes_per_position"]  # Dream groups its queries
     assert told["planned_positions"] == 4096

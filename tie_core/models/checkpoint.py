@@ -30,6 +30,10 @@ class StoredTensor:
     dtype: str
     shape: tuple[int, ...]
 
+    @property
+    def num_elements(self) -> int:
+        return prod(self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -43,7 +47,7 @@ class Checkpoint:
     @property
     def num_elements(self) -> int:
         """Numbers in all tensors; each becomes one parameter."""
-        return sum(prod(tensor.shape) for tensor in self.tensors.values())
+        return sum(tensor.num_elements for tensor in self.tensors.values())
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -1,0 +1,162 @@
+"""`tie chat`: what is kept of a conversation, what leaves it, and how it behaves in a pipe and in a terminal."""
+
+import io
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from service.commands import asking
+from service.commands.chat import Conversation
+from service.draft import Draft
+from service.watch import WatchState
+from tests.service import story
+from tests.service.fakes import POISON, FakeLoader, fake_settings
+from tests.service.served import Served, serving, wait_until
+from tests.service.terminal import invoke, run_main, terminal
+from tie_core.errors import ContextLengthError
+from tie_core.events import Event, RoundEnded
+
+TEXT = story.completed().text.strip()
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("TIE_CONFIG", "TIE_API_KEY", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
+    """Models here that answer by the story, and what they were asked; a question with `long` is refused."""
+    kept: list[Mapping[str, Any]] = []
+
+    class ToldEnsemble:
+        def generate(self, **request: Any) -> Iterator[Event]:
+            kept.append(request)
+            if "long" in request["messages"][-1]["content"]:
+                raise ContextLengthError("messages", "prompt 2,000 exceeds pair's 1,024 positions: shorten it")
+            return (event for event in story.events())
+
+    monkeypatch.setattr(asking, "load_ensemble", lambda *_: ToldEnsemble())
+    return kept
+
+
+def said(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in request["messages"]]
+
+
+def test_every_line_is_a_question_behind_all_that_was_said(asked: list[Mapping[str, Any]]) -> None:
+    result = invoke("chat", "--system", "Be brief.", input="one\n\ntwo\n")
+
+    assert result.exit_code == 0
+    assert result.stdout == f"{TEXT}\n{TEXT}\n"
+    assert said(asked[0]) == [("system", "Be brief."), ("user", "one")]
+    assert said(asked[1]) == [("system", "Be brief."), ("user", "one"), ("assistant", TEXT), ("user", "two")]
+
+
+def test_reset_forgets_and_exit_leaves(asked: list[Mapping[str, Any]]) -> None:
+    result = invoke("chat", input="one\n/reset\ntwo\n/exit\nthree\n")
+
+    assert [said(request)[-1][1] for request in asked] == ["one", "two"]
+    assert said(asked[1]) == [("user", "two")]
+    assert result.stdout == f"{TEXT}\n{TEXT}\n"
+
+
+def test_slashes_and_long_lines_can_be_asked(asked: list[Mapping[str, Any]]) -> None:
+    result = invoke("chat", input="//reset\none \\\ntwo\n/nonsense\n")
+
+    assert [said(request)[-1][1] for request in asked] == ["/reset", "one \ntwo"]
+    assert "/reset forgets the conversation" in result.stderr
+
+
+def test_json_is_one_line_for_each_answer(asked: list[Mapping[str, Any]]) -> None:
+    result = invoke("chat", "--json", input="one\ntwo\n")
+
+    assert [json.loads(line)["answer"] for line in result.stdout.splitlines()] == [story.ANSWER] * 2
+
+
+def test_options_reach_every_question(asked: list[Mapping[str, Any]]) -> None:
+    invoke("chat", "--score", "top1", "--option", "gen_length=64", input="one\n")
+
+    assert (asked[0]["score"], asked[0]["gen_length"]) == ("top1", 64)
+
+
+def test_what_is_refused_in_a_pipe_ends_the_program(
+    asked: list[Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a long one\n"))
+
+    assert run_main(monkeypatch, "chat") == 2
+    assert "shorten it" in capsys.readouterr().err
+
+
+def test_a_question_is_kept_with_its_answer_only() -> None:
+    conversation = Conversation()
+    conversation.asked("never answered")
+    conversation.keep("one", "1")
+
+    assert [message["content"] for message in conversation.asked("two")] == ["one", "1", "two"]
+
+
+def test_a_draft_dims_what_is_not_settled() -> None:
+    state = WatchState()
+    for event in story.events():
+        if isinstance(event, RoundEnded) and event.round == 2:
+            break
+        state.apply(event)
+
+    text = Draft(state).text
+
+    assert text.startswith(" rev=951413")
+    assert "Answer" not in text  # nothing of it is written yet
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(fake_settings(), FakeLoader()) as running:
+        yield running
+
+
+def test_in_a_pipe_the_text_of_a_server_comes_whole(served: Served) -> None:
+    result = invoke("chat", "--server", served.url, input="1 2 3\n")
+    (text,) = [line for line in result.stdout.splitlines() if line]
+
+    answered = served.post({"messages": [{"role": "user", "content": "1 2 3"}]}).json()
+    assert text == answered["text"].strip()
+
+
+def test_a_conversation_in_a_terminal(served: Served) -> None:
+    with terminal("chat", "--server", served.url) as chat:
+        chat.wait_for("/reset forgets")
+        chat.type("1 2 3\n")
+        chat.wait_for(r"zoo-\w+ · \d+ rounds? · ")
+        chat.type(f"{POISON}\n")
+        chat.wait_for("failed at this request itself")
+        chat.type("/reset\n")
+        chat.wait_for("forgotten")
+        chat.type("/exit\n")
+
+        assert chat.end() == 0
+    assert "Traceback" not in chat.shown
+    assert chat.written.count("\x1b[?25l") == chat.written.count("\x1b[?25h")  # the cursor is there again
+
+
+def test_ctrl_c_leaves_the_answer_and_not_the_program() -> None:
+    loader = FakeLoader()
+    with serving(fake_settings(), loader) as slow:
+        loader.faults.seconds = 0.2
+        with terminal("chat", "--server", slow.url) as chat:
+            chat.wait_for("/reset forgets")
+            chat.type("1 2 3\n")
+            chat.wait_for("round 1")
+            chat.send(signal.SIGINT)
+            chat.wait_for("neither the question nor the answer is kept")
+            chat.type("\x04")
+
+            assert chat.end() == 0
+        wait_until(lambda: not len(slow.service.runs))
+    assert "Traceback" not in chat.shown

@@ -16,7 +16,7 @@ Written by `docs/list_settings.py` from `service/settings.py`; `make fmt` does i
 A setting is a key of the TOML file that `--config` or `{CONFIG_VARIABLE}` names, or a variable. Variables win over the
 file, and `tie serve --host --port` over both. A list or table in a variable is JSON. An unknown key or variable, or a
 value out of range, is an error that names it, and nothing changes after the start, except the file of API keys.
-`{CLIENT_KEY_VARIABLE}` is no setting but the key that `tie run`, `tie bench` and `tie eval` send to a `--server`.
+`{CLIENT_KEY_VARIABLE}` is no setting but the key that commands send to a `--server`.
 """
 
 

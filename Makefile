@@ -73,6 +73,7 @@ fmt: $(DEV) ## rewrite the code in the house's format, and what is written from 
 	$(BIN)/python docs/list_api.py
 	$(BIN)/python docs/list_metrics.py
 	$(BIN)/python docs/draw_run.py
+	$(BIN)/python docs/draw_terminal.py
 	$(BIN)/python docker/dashboard.py
 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)

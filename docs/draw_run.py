@@ -4,17 +4,17 @@ With `--record` the embedded models run first, and what they do is the new recor
 """
 
 import argparse
-import json
-import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from service.client import event_of
+from service.recording import read_recording, recorded, start_recording
 from service.watch import CanvasView, Cell, WatchState
-from tie_core.events import Completed, Created, Event, RoundEnded, StepTaken, event_data
+from tie_core.events import Completed, Created, Event, RoundEnded, StepTaken
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 RUN = "run.ndjson"
@@ -43,19 +43,13 @@ def record(folder: Path) -> None:
     torch.set_num_threads(1)
     members = [load_member(name, zoo.member_path(name)) for name in zoo.MEMBERS]
     ensemble = Ensemble("tie", members, zoo.DEFAULTS, zoo.POLICY_DEFAULTS)
-    began = time.monotonic()
-    lines = []
-    messages = [{"role": "user", "content": QUESTION}]
-    for seq, event in enumerate(ensemble.generate(messages=messages, detail="step"), start=1):
-        head = {"type": event.type, "seq": seq, "t_ms": round(1000 * (time.monotonic() - began), 3)}
-        lines.append(json.dumps(head | event_data(event), ensure_ascii=False) + "\n")
-    (folder / RUN).write_text("".join(lines), encoding="utf-8")
+    body = {"messages": [{"role": "user", "content": QUESTION}]}
+    deque(recorded(ensemble.generate(**body, detail="step"), start_recording(folder / RUN, body)), maxlen=0)
 
 
 def draw(folder: Path) -> dict[str, str]:
     """The pictures of the run in this folder, by their file names."""
-    lines = (folder / RUN).read_text(encoding="utf-8").splitlines()
-    events = [event for line in lines if (event := event_of(json.loads(line))) is not None]
+    events = read_recording(folder / RUN).events
     (created,) = (event for event in events if isinstance(event, Created))
     colours = dict(zip((model.id for model in created.models), COLOURS, strict=False))
     return {
@@ -148,13 +142,19 @@ def _columns(
     yield f'<rect class="mask" x="{left}" y="{top}" width="{POSITION * len(canvases[0])}" height="{height}"/>'
     for at, column in enumerate(zip(*canvases, strict=True)):
         start = 0
-        for cell, run in groupby(column):
-            length = len(list(run))
+        for _, run in groupby(column, key=_looks):
+            cell, *more = run
+            length = 1 + len(more)
             if cell is not None:
                 shade = 0.35 + 0.65 * (1.0 if cell.confidence is None else cell.confidence)
                 x, y = left + POSITION * at, top + STEP * start
                 yield _box(x, y, POSITION - 1, STEP * length - 1, colours.get(cell.writer, "#888"), shade)
             start += length
+
+
+def _looks(cell: Cell | None) -> object:
+    """What two moments of a cell have in common where nothing has changed."""
+    return cell and astuple(cell)
 
 
 def _scores(events: Iterable[Event], colours: Mapping[str, str]) -> str:

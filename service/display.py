@@ -83,7 +83,8 @@ def tell(events: Iterable[Event], prompt: str, console: Console) -> Completed:
         state.apply(event)
         if isinstance(event, Created):
             _print(console, f"{event.ensemble}: {', '.join(model.id for model in event.models)}")
-            _print(console, f"prompt: {visible(prompt)}")
+            if prompt:
+                _print(console, f"prompt: {visible(prompt)}")
         elif isinstance(event, RoundEnded):
             _print(console, round_line(event))
             _print(console, f"    {canvas_line(state, event.leader)}")

@@ -226,13 +226,15 @@ def _relays_parts(diagnosis: Diagnosis) -> list[Table | Text]:
 
 
 def _exactness_table(measured: Sequence[Exactness]) -> Table:
-    """In shares of the beginnings of the sample texts."""
+    """In shares of the beginnings of the sample texts; what is lost as a number, since even one would matter."""
     table = plain_table("relay", "exact", "half character", "lost", "and back", "tokens for one")
     for each in measured:
-        counts = each.num_exact, each.num_cut, each.num_refused + each.num_changed, each.num_back
-        shares = [f"{100 * count / each.num_prefixes:.0f} %" for count in counts]
+        exact, cut, back = (
+            f"{100 * count / each.num_prefixes:.0f} %" for count in (each.num_exact, each.num_cut, each.num_back)
+        )
+        lost = str(each.num_refused + each.num_changed)
         tokens = f"{each.tokens_per_token:.2f}, most {each.most:.2f}"
-        table.add_row(f"{each.source} → {each.receiver}", *shares, tokens)
+        table.add_row(f"{each.source} → {each.receiver}", exact, cut, lost, back, tokens)
     table.caption = (
         f"of {len(SAMPLES)} sample texts, cut behind every token; a half character at the cut is masked again"
     )

@@ -115,7 +115,10 @@ class Screen:
             facts = f"{options.get('score')} every {options.get('interval')} steps · {options.get('policy')}"
             facts += f" · {shape.reasoning} + {shape.answer} positions by {shape.block_size}"
             parts.append(Text(facts, "dim"))
-        return Group(_one_line(Text("  ").join(parts)), _one_line(Text("❯ " + visible(self._state.prompt), "italic")))
+        lines = [_one_line(Text("  ").join(parts))]
+        if self._state.prompt:
+            lines.append(_one_line(Text("❯ " + visible(self._state.prompt), "italic")))
+        return Group(*lines)
 
     def _canvas(self, view: CanvasView, width: int, most: int, console: Console) -> Lines:
         """Reasoning as a row for each block, the suffix, then the answer in one run; about `most` lines each way."""

@@ -1,5 +1,6 @@
 """`tie doctor` says what would be served where, and what stands in the way, without loading anything."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,18 +11,20 @@ import pytest
 from typer.testing import CliRunner
 
 from service import doctor as doctoring
-from service import loading
+from service import loading, missing, pairs
 from service.cli import app
 from service.inventory import open_model
 from service.loading import load
 from service.placement import check_placement
 from service.settings import LimitSettings, ModelSettings, Settings, SettingsError
 from tie_core import zoo
+from tie_core.canvas import Canvas
 from tie_core.engine import devices
 from tie_core.engine.host_memory import HostMemory
 from tie_core.engine.observer import Observer
 from tie_core.errors import PlacementError
 from tie_core.models import weights
+from tie_core.transcode import Transcoded
 
 ZOO = {name: zoo.member_path(name) for name in zoo.MEMBERS}
 
@@ -95,6 +98,94 @@ def test_members_with_one_tokenizer_copy_ids(tmp_path: Path) -> None:
         ("a", "c", "transcodes"),
         ("b", "c", "transcodes"),
     ]
+
+
+def test_how_exactly_members_transcode_is_measured_both_ways() -> None:
+    (relay,) = diagnosis()["relays"]
+
+    there, back = relay["exactness"]
+    assert (there["source"], there["receiver"]) == (back["receiver"], back["source"]) == tuple(relay["between"])
+    for each in (there, back):
+        assert each["num_exact"] + each["num_cut"] == each["num_prefixes"] == each["num_back"] > 500
+        assert each["num_exact"] > each["num_cut"] > 0  # the zoo's tokens are bytes of rare letters
+        assert each["num_refused"] == each["num_changed"] == 0
+        assert 0.5 < each["tokens_per_token"] <= each["most"] < 2
+    assert there["tokens_per_token"] * back["tokens_per_token"] == pytest.approx(1)
+
+
+def test_text_that_does_not_arrive_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that loses the last token of every other prefix, and refuses those of one token."""
+    relay = pairs.transcode
+
+    def lossy(canvas: Canvas, source: Any, target_canvas: Canvas, target: Any) -> Transcoded:
+        arrived = relay(canvas, source, target_canvas, target)
+        assert arrived.canvas is not None
+        number = arrived.canvas.layout.length - arrived.canvas.masked_left
+        if number <= 1:
+            return Transcoded(None, "overflow", 0)
+        if number % 2:
+            return arrived
+        generated = list(arrived.canvas.generated)
+        generated[number - 1] = arrived.canvas.layout.mask_id
+        return dataclasses.replace(arrived, canvas=arrived.canvas.with_generated(tuple(generated), 0))
+
+    monkeypatch.setattr(pairs, "transcode", lossy)
+
+    there, _ = diagnosis()["relays"][0]["exactness"]
+
+    assert there["num_refused"] > 0
+    assert there["num_changed"] > 100
+    assert re.search(
+        rf"^zoo-llada → zoo-dream .* {there['num_refused'] + there['num_changed']} ", doctor().stdout, re.M
+    )
+
+
+def test_members_with_one_tokenizer_have_nothing_to_measure(tmp_path: Path) -> None:
+    twin = shutil.copytree(ZOO["zoo-dream"], tmp_path / "twin")
+    config = configuration(tmp_path, {"name": "a", "path": ZOO["zoo-dream"]}, {"name": "b", "path": twin})
+
+    (relay,) = diagnosis("--config", str(config))["relays"]
+
+    assert (relay["way"], relay["exactness"]) == ("copies ids", [])
+
+
+def test_extras_that_are_not_installed_are_named_with_their_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missing, "find_spec", lambda name: None)
+
+    told = {each["what"]: each for each in diagnosis()["missing"]}
+
+    assert told["matplotlib"]["needed_for"] == "tie eval --plots"
+    assert told["math_verify"]["remedy"] == "pip install 'tie-server[eval]'"
+    assert "pip install 'tie-server[otel]'" in doctor().stdout
+    assert doctor().exit_code == 0
+
+
+def test_traces_without_their_extra_stand_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missing, "find_spec", lambda name: None)
+    monkeypatch.setenv("TIE_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:4318")
+
+    assert doctor().exit_code == 1
+    assert diagnosis()["problems"] == [f"[telemetry] needs {missing.OTEL}: pip install 'tie-server[otel]'"]
+
+
+def test_a_member_without_a_chat_template_is_missing_it(tmp_path: Path) -> None:
+    bare = shutil.copytree(ZOO["zoo-dream"], tmp_path / "bare")
+    tokenizer = json.loads((bare / "tokenizer_config.json").read_text())
+    del tokenizer["chat_template"]
+    (bare / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    config = configuration(tmp_path, {"name": "bare", "path": bare})
+
+    (told,) = diagnosis("--config", str(config))["missing"]
+
+    assert (told["what"], told["remedy"]) == ("bare's chat template", "a `prompt` works: tie run --raw")
+
+
+def test_keys_that_cannot_be_read_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIE_AUTH__KEYS_FILE", str(tmp_path / "keys.toml"))
+
+    (problem,) = diagnosis()["problems"]
+
+    assert "keys.toml cannot be read" in problem
 
 
 def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ SMALL = ("--requests", "3", "--gen-length", "8", "--block-size", "4")
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("TIE_CONFIG", "TIE_API_KEY"):
+    for variable in ("TIE_CONFIG", "TIE_API_KEY", "FORCE_COLOR"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(engine_side, "load", FakeLoader())
 
@@ -78,6 +78,17 @@ def test_a_server_that_asks_for_a_key_is_given_it(tmp_path: Path, monkeypatch: p
     assert row["generated_tokens"] == 24
     assert row["mean_batch_rows"] >= 1  # of the metrics, which ask for the key as well
     assert key not in result.stdout + result.stderr
+
+
+def test_progress_is_shown_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    piped = bench("--concurrency", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", bench("--concurrency", "1").stderr)
+
+    assert piped.stderr == ""
+    assert "loading and measuring the models" in shown
+    assert re.search(r"engine, 1 at once ━+ 3/3", shown)
 
 
 @pytest.mark.parametrize(

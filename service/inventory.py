@@ -91,9 +91,8 @@ def refusal_of_messages(vocabulary: Vocabulary) -> str | None:
     return None
 
 
-def tables(settings: Settings) -> list[Table]:
-    """The members, where they are (or why they cannot be used), and the ensembles."""
-    told = inventory(settings)
+def tables(told: dict[str, Any]) -> list[Table]:
+    """Of an inventory: the members, where they are (or why they cannot be used), and the ensembles."""
     return [_models_table(told["models"]), _folders_table(told["models"]), _ensembles_table(told["ensembles"])]
 
 

@@ -4,7 +4,6 @@ What models wrote is data: it is never read as markup, and its control character
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
@@ -15,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from service.lines import MASK, score_text, summary_lines, visible
-from service.watch import CanvasView, Cell, RegionName, WatchState
+from service.rows import Lines, Marks, Row
+from service.watch import CanvasView, Cell, WatchState
 from tie_core.events import Completed, RoundEnded
 
 COLOURS: Final = ("cyan", "magenta", "green", "bright_blue", "yellow", "red")  # legible on light and on dark
@@ -24,51 +24,8 @@ LOW, HIGH = 0.5, 0.9  # confidences below are dim, from there on bold
 MIN_PANEL_WIDTH: Final = 36
 CHIP_WIDTH: Final = 5  # columns that a token takes where its limits are shown
 MIN_ROUNDS_SHOWN: Final = 2
-MIN_LINES_MARKED: Final = 3  # of a canvas: where fewer are shown, all of them are text
 SCORE_WIDTH: Final = 18  # of a score with its tie-breaker
 RELAYS_WIDTH: Final = 26
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """A canvas as lines, and which of them decoding is at: what to keep where there is no room for all."""
-
-    lines: tuple[Text, ...]
-    active: int
-
-    def around_active(self, room: int) -> list[Text]:
-        if len(self.lines) <= room:
-            return list(self.lines)
-        start = min(max(self.active - room // 2, 0), len(self.lines) - room)
-        shown = list(self.lines[start : start + room])
-        if room < MIN_LINES_MARKED:
-            return shown
-        if start > 0:
-            shown[0] = Text("  ⋮ more above", "dim")
-        if start + room < len(self.lines):
-            shown[-1] = Text("  ⋮ more below", "dim")
-        return shown
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of a canvas before it is wrapped: a block of the reasoning, or the whole answer."""
-
-    region: RegionName
-    positions: range
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What is looked up for every cell of a canvas, once a frame."""
-
-    active: Row
-    fresh: frozenset[Cell]
-    rejected: frozenset[Cell]
-
-    @classmethod
-    def of(cls, view: CanvasView) -> "Marks":
-        return cls(Row(*view.active_block), frozenset(view.fresh), frozenset(view.rejected))
 
 
 class Screen:
@@ -138,7 +95,7 @@ class Screen:
         return Lines((*above, *below), len(above) + (rows[at].region == "answer"))
 
     def _lines(self, view: CanvasView, row: Row, marks: Marks, width: int, console: Console) -> list[Text]:
-        is_active = row.region == marks.active.region and marks.active.positions.start in row.positions
+        is_active = row.holds(marks.active)
         mark = Text("▸ ", f"bold {self._colours[view.model]}") if is_active else Text("  ")
         wrapped = self._cells(view, row, marks, width).wrap(console, max(width - 2, 1), overflow="fold")
         lines = [(Text("  ") if index else mark) + line for index, line in enumerate(wrapped)]
@@ -148,7 +105,7 @@ class Screen:
     def _active_row(rows: Sequence[Row], active: Row) -> int:
         """The row that decoding is at; the last one where nothing is masked."""
         for number, row in enumerate(rows):
-            if row.region == active.region and active.positions.start in row.positions:
+            if row.holds(active):
                 return number
         return len(rows) - 1
 

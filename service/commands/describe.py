@@ -27,12 +27,14 @@ def _print_parts(parts: Iterable[RenderableType]) -> None:
 def models(config: Config = None, as_json: AsJson = False) -> None:
     """List the configured members and ensembles, by what their checkpoint files say."""
     settings = load_settings(config)
-    from service.inventory import inventory, tables
+    with awaited("reading the models' files", Console(stderr=True)):
+        from service.inventory import inventory, tables
 
+        told = inventory(settings)
     if as_json:
-        _print_json(inventory(settings))
+        _print_json(told)
     else:
-        _print_parts(tables(settings))
+        _print_parts(tables(told))
 
 
 def show(

@@ -45,7 +45,12 @@ class Terminal:
 
     pid: int
     file: int
-    written: str = ""
+    sent: bytes = b""
+
+    @property
+    def written(self) -> str:
+        """All that came so far; a character that has come in part is left out."""
+        return self.sent.decode(errors="ignore")
 
     @property
     def shown(self) -> str:
@@ -84,7 +89,7 @@ class Terminal:
             data = os.read(self.file, 65_536)
         except OSError:  # Linux: nobody has the other end
             return False
-        self.written += data.decode(errors="replace")
+        self.sent += data
         return bool(data)
 
 

@@ -257,6 +257,13 @@ def test_the_last_frame_has_answer_rounds_wins_forwards_and_time() -> None:
     assert "84 forwards · 0.71 s" in frame
 
 
+def test_a_complete_canvas_shows_its_answer_and_no_block() -> None:
+    frame = drawn(watched(story.events()), 60, 22)
+
+    assert "▸" not in frame
+    assert frame.count(story.ANSWER[:6]) > 4  # each canvas and each guess, the answer, and who else ends how
+
+
 def test_token_limits_are_drawn_where_they_are_the_members_own() -> None:
     row = next(row for row in drawn(watched(story.events()), 120).splitlines() if "951413" in row or "9│5" in row)
 

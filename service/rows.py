@@ -1,4 +1,4 @@
-"""A canvas on its way to the screen: its rows, what is looked up for every cell, and the lines that there is room for."""
+"""A canvas on its way to the screen: its rows, what is looked up for every cell, and the lines that fit."""
 
 from dataclasses import dataclass
 from typing import Final

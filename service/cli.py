@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 the input cannot be used, 130 interrupted. Only 
 
 import os
 import sys
+import threading
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,6 +14,7 @@ from rich.text import Text
 
 import tie_core
 from service.bench.command import bench
+from service.client import READER
 from service.commands import describe, run, serve
 from service.commands.chat import chat
 from service.evaluation.command import evaluate
@@ -33,13 +35,24 @@ def main() -> NoReturn:
     """The console script."""
     try:
         app()
+    except SystemExit as end:
+        _end(end.code if isinstance(end.code, int) else 0)
     except (*INPUT_ERRORS, TieError) as error:
         Console(stderr=True).print(Text(f"tie: {visible(_one_line(error))}"), soft_wrap=True)
-        sys.exit(2 if isinstance(error, INPUT_ERRORS) else 1)
+        _end(2 if isinstance(error, INPUT_ERRORS) else 1)
     except BrokenPipeError:  # `tie run ... | head`: whoever read stdout has what they wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    sys.exit(0)
+        _end(1)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    """Python's own end would abort over a thread that is inside a model."""
+    if any(thread.name == READER for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _one_line(error: Exception) -> str:

@@ -19,6 +19,7 @@ from service.configuration import CLIENT_KEY_VARIABLE
 from tie_core.errors import RequestError, TieError
 from tie_core.events import Answer, Completed, Created, Event, Failed, RoundEnded, Started, StepTaken
 
+READER: Final = "events"  # the thread that reads ahead
 SILENCE_SECONDS: Final = 300.0  # a server that says nothing for so long, not even a ping, is gone
 _ADAPTERS: Final[Mapping[str, TypeAdapter[Any]]] = {
     kind.type: TypeAdapter(kind) for kind in (Created, Started, StepTaken, RoundEnded, Answer, Completed)
@@ -153,7 +154,7 @@ def ahead(events: Iterable[Event]) -> Iterator[Event]:
         except BaseException as error:  # raised again where the events are read
             mailbox.put(error)
 
-    threading.Thread(target=produce, name="events", daemon=True).start()
+    threading.Thread(target=produce, name=READER, daemon=True).start()
     try:
         while (item := mailbox.get()) is not None:
             if isinstance(item, BaseException):

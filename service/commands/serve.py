@@ -1,4 +1,4 @@
-"""`tie serve` and `tie keys`: the server, and who may ask it."""
+"""`tie serve` and `tie keys new`: the server, and who may ask it."""
 
 import json
 from pathlib import Path

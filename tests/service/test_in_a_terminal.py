@@ -77,6 +77,16 @@ def test_what_is_broken_off_leaves_nothing_behind(sent: signal.Signals, code: in
     assert CONTROL.sub("", shown.written.partition(LEAVE)[2]).strip() == ""
 
 
+def test_a_run_of_models_here_can_be_broken_off() -> None:
+    """A thread is inside a model then, over which Python's own end may abort."""
+    with terminal("run", story.PROMPT, "--watch", "--pace", "0.5") as shown:
+        shown.wait_for("round 1 · step")
+        shown.send(signal.SIGINT)
+
+        assert shown.end() == 130
+    assert is_given_back(shown)
+
+
 def test_no_color_means_none(saved: Path) -> None:
     with terminal("replay", str(saved), "--speed", "50", NO_COLOR="1") as shown:
         assert shown.end() == 0

@@ -2,13 +2,16 @@
 
 import io
 import json
+import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service.client import READER
 from tests.service.terminal import invoke, run_main
 
 
@@ -112,6 +115,23 @@ def test_an_interrupted_command_says_so_by_its_exit_code(monkeypatch: pytest.Mon
     monkeypatch.setattr("service.commands.describe.load_settings", interrupted)
 
     assert run_main(monkeypatch, "models") == 130
+
+
+def test_a_thread_inside_a_model_does_not_abort_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    leave = threading.Event()
+    inside = threading.Thread(target=leave.wait, name=READER)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    inside.start()
+    try:
+        code = run_main(monkeypatch, "replay", "nowhere.ndjson")
+    finally:
+        leave.set()
+        inside.join()
+
+    assert ended == [code] == [2]
+    assert run_main(monkeypatch, "version") == 0
+    assert ended == [2]
 
 
 @pytest.mark.parametrize(

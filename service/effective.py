@@ -63,7 +63,10 @@ def _told(key: str, value: Any) -> Any:
     """A URL without what may be a secret in it."""
     if key != "otlp_endpoint" or value is None:
         return value
-    url = urlsplit(value)
+    try:
+        url = urlsplit(value)
+    except ValueError:  # no URL, so nobody knows what of it is a secret
+        return HIDDEN
     _, at, host = url.netloc.rpartition("@")
     return urlunsplit((url.scheme, HIDDEN + at + host if at else host, url.path, url.query and HIDDEN, ""))
 

@@ -127,6 +127,12 @@ def test_secrets_are_not_told(configuration: Path, monkeypatch: pytest.MonkeyPat
     assert json.loads(machine)["settings"]["telemetry"]["otlp_endpoint"]["value"].startswith("https://***@collector")
 
 
+def test_what_is_no_url_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIE_TELEMETRY__OTLP_ENDPOINT", f"http://[{SECRET}")
+
+    assert settings_of()["telemetry"]["otlp_endpoint"]["value"] == "***"
+
+
 def test_a_configuration_is_checked_with_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = tmp_path / "keys.toml"
     monkeypatch.setenv("TIE_AUTH__KEYS_FILE", str(keys))

@@ -117,6 +117,7 @@ def ray_cluster() -> Iterator[Cluster]:
         "TIE_RAY__MAX_REPLICAS": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_raylet_start_wait_time_s": "90",
+        "RAY_worker_niceness": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "PYTHONPATH": str(SCRIPT.parents[2]),

@@ -315,8 +315,7 @@ def flags(words: list[str]) -> Iterator[str]:
 
 def known_flags(group: Any, words: list[str]) -> set[str]:
     """The options of a command; a word that is no command of its group is an error."""
-    commands = group.commands
-    command = commands[words[1]]
-    if hasattr(command, "commands"):
+    command = group.commands[words[1]]
+    if hasattr(command, "commands") and len(words) > 2:
         command = command.commands[words[2]]
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}

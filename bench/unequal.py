@@ -21,7 +21,7 @@ from tie_core.evaluation.conditions import parse_conditions
 from tie_core.evaluation.evaluation import Evaluation, Wishes
 from tie_core.evaluation.report import OPENING, Chapter
 from tie_core.evaluation.unequal import section
-from tie_core.evaluation.zoo_task import TASK
+from tie_core.evaluation.zoo_task import TRACING_TASK as TASK
 
 TITLE: Final = "Unequal members"
 ABOUT: Final = """\

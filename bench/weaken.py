@@ -21,7 +21,7 @@ from tie_core.engine.engine import Engine
 from tie_core.ensemble import Ensemble
 from tie_core.evaluation.conditions import NEVER
 from tie_core.evaluation.task import Item
-from tie_core.evaluation.zoo_task import TASK
+from tie_core.evaluation.zoo_task import TRACING_TASK as TASK
 from tie_core.events import Completed, Failed
 from tie_core.member import load_member
 

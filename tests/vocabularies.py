@@ -1,4 +1,4 @@
-"""The tokenizers that the tests of prompts and relays run on: two golden, the zoo's two, and two real ones.
+"""The tokenizers that the tests of prompts and relays run on: two golden, the zoo's three, and two real ones.
 
 The real ones are fetched by `python -m tests.fetch_tokenizers`; a test that needs one skips where that was
 impossible.
@@ -15,7 +15,7 @@ import pytest
 
 from tests.fetch_tokenizers import FOLDER
 from tie_core.vocabulary import Vocabulary, load_vocabulary
-from tie_core.zoo.tokenizers import write_dream_tokenizer, write_llada_tokenizer
+from tie_core.zoo.tokenizers import write_dream_tokenizer, write_llada_tokenizer, write_qwen3_tokenizer
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -36,6 +36,7 @@ TOKENIZERS = {
     "dream-tiny": TokenizerFiles(GOLDEN / "dream-tiny", "<|mask|>"),
     "zoo-llada": TokenizerFiles(Path("zoo-llada"), "<|mdm_mask|>", write=write_llada_tokenizer),
     "zoo-dream": TokenizerFiles(Path("zoo-dream"), "<|mask|>", write=write_dream_tokenizer),
+    "zoo-qwen3": TokenizerFiles(Path("zoo-qwen3"), "<|mask|>", write=write_qwen3_tokenizer),
     "qwen2.5": TokenizerFiles(FOLDER / "qwen2.5", "<|mask|>", vocab_rows=152_064),
     "deepseek": TokenizerFiles(
         FOLDER / "deepseek",
@@ -72,8 +73,8 @@ def added_ids(folder: Path) -> dict[str, int]:
     if (folder / "tokenizer.json").is_file():
         spec = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         return {entry["content"]: entry["id"] for entry in spec["added_tokens"]}
-    added: dict[str, int] = json.loads((folder / "added_tokens.json").read_text(encoding="utf-8"))
-    return added
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    return {entry["content"]: int(index) for index, entry in config["added_tokens_decoder"].items()}
 
 
 def available() -> list[str]:

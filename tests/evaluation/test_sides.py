@@ -17,7 +17,7 @@ from tie_core.evaluation.record_file import RecordFile
 from tie_core.evaluation.records import record_of
 from tie_core.evaluation.running import Work, run
 from tie_core.evaluation.sides import EngineSide, files_digest, weights_digest
-from tie_core.evaluation.zoo_task import TASK
+from tie_core.evaluation.zoo_task import TRACING_TASK as TASK
 from tie_core.events import Completed, RoundEnded
 from tie_core.zoo import MEMBERS, member_path
 

@@ -8,7 +8,8 @@ from tests.running import run_together, running_engine
 from tie_core.ensemble import Ensemble
 from tie_core.events import RoundEnded, StepTaken
 from tie_core.zoo import ANSWER_LENGTH, DEFAULTS, REASONING_LENGTH
-from tie_core.zoo.task import NUM_LINES, VALIDATION_SEED, make_items
+from tie_core.zoo.skills import make_items
+from tie_core.zoo.task import NUM_LINES, VALIDATION_SEED
 
 ENSEMBLE = Ensemble("zoo", zoo(), DEFAULTS)
 PROMPTS = [[{"role": "user", "content": item.prompt}] for item in make_items(VALIDATION_SEED, 4)]

@@ -7,15 +7,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from tie_core.zoo import MEMBERS, MemberName, member_path
 from tie_core.zoo.checkpoint import LLADA_NAMES
-from tie_core.zoo.encoding import chat_format, raw_format, read_encoding
+from tie_core.zoo.encoding import Encoding, chat_format, raw_format
 from tie_core.zoo.members import RECIPES
 from tie_core.zoo.network import Network
 from tie_core.zoo.probe import make_probe
-from tie_core.zoo.task import OPERATIONS
+from tie_core.zoo.skills import OPERATIONS
 
 LARGEST_CHECKPOINT = 4 * 2**20
 """Bytes: the zoo is package data."""
@@ -29,7 +37,7 @@ def read_config(name: str) -> dict[str, Any]:
 def read_weights(name: str) -> dict[str, Tensor]:
     """Under transformers' names."""
     weights = load_file(member_path(name) / "model.safetensors")
-    if name == "zoo-dream":
+    if name != "zoo-llada":
         return weights
     network = Network(RECIPES["zoo-llada"].shape)
     return {ours: weights[llada_name(ours)] for ours in network.state_dict()}
@@ -50,7 +58,9 @@ def load_network(name: MemberName) -> Network:
 def load_transformers(name: MemberName) -> PreTrainedModel:
     config = read_config(name)
     if name == "zoo-dream":
-        reference: PreTrainedModel = Qwen2ForCausalLM(Qwen2Config(**qwen2_fields(config)))
+        reference: PreTrainedModel = Qwen2ForCausalLM(Qwen2Config(**qwen_fields(config)))
+    elif name == "zoo-qwen3":
+        reference = Qwen3ForCausalLM(Qwen3Config(**qwen_fields(config), head_dim=config["head_dim"]))
     else:
         reference = LlamaForCausalLM(LlamaConfig(**llama_fields(config)))
     reference.config.is_causal = False
@@ -58,7 +68,7 @@ def load_transformers(name: MemberName) -> PreTrainedModel:
     return reference.eval()
 
 
-def qwen2_fields(config: dict[str, Any]) -> dict[str, Any]:
+def qwen_fields(config: dict[str, Any]) -> dict[str, Any]:
     names = (
         "hidden_size intermediate_size max_position_embeddings num_attention_heads num_hidden_layers"
         " num_key_value_heads rms_norm_eps rope_theta tie_word_embeddings vocab_size"
@@ -91,13 +101,15 @@ def test_checkpoint_is_small_and_in_bf16(name: MemberName) -> None:
 
 
 def test_layouts_name_their_families() -> None:
-    llada, dream = read_config("zoo-llada"), read_config("zoo-dream")
+    llada, dream, qwen3 = (read_config(name) for name in MEMBERS)
 
     assert (llada["model_type"], llada["architectures"]) == ("llada", ["LLaDAModelLM"])
     assert (dream["model_type"], dream["architectures"]) == ("Dream", ["DreamModel"])
+    assert (qwen3["model_type"], qwen3["architectures"]) == ("a2d-qwen3", ["A2DQwen3LMHeadModel"])
     assert dream["num_key_value_heads"] < dream["num_attention_heads"]
     assert llada["n_kv_heads"] == llada["n_heads"]
     assert "model.layers.0.self_attn.q_proj.bias" in read_weights("zoo-dream")
+    assert "model.layers.0.self_attn.q_norm.weight" in read_weights("zoo-qwen3")
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -105,7 +117,8 @@ def test_config_names_the_special_tokens_of_the_tokenizer(name: MemberName) -> N
     config, member = read_config(name), RECIPES[name]
     tokenizer = member.load_tokenizer(member_path(name))
 
-    assert config["mask_token_id"] == tokenizer.convert_tokens_to_ids(member.mask_token)
+    stated = config.get("mask_token_id", tokenizer.mask_token_id)  # a2d-qwen3's is named by the tokenizer alone
+    assert stated == tokenizer.convert_tokens_to_ids(member.mask_token)
     assert config["eos_token_id"] == config["pad_token_id"] == tokenizer.eos_token_id
     assert config["vocab_size"] == member.shape.vocabulary_size >= len(tokenizer)
 
@@ -126,7 +139,7 @@ def test_network_is_the_function_of_transformers_own_class(name: MemberName) -> 
 def test_expert_is_right_where_it_is_at_home_and_often_wrong_elsewhere(name: MemberName, is_chat: bool) -> None:
     member = RECIPES[name]
     tokenizer = member.load_tokenizer(member_path(name))
-    encoding = read_encoding(tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token)
+    encoding = Encoding(tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token)
     probe = make_probe(encoding, chat_format(tokenizer) if is_chat else raw_format(), 8)
 
     accuracies = probe.accuracies(member, load_network(name))

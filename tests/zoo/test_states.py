@@ -1,16 +1,19 @@
 """The states of training: what is masked, what is committed, how often a committed line is a slip."""
 
-import numpy as np
+import random
+
 import pytest
 from transformers import PreTrainedTokenizerBase
 
 from tie_core.zoo import MEMBERS, SUFFIX, MemberName
-from tie_core.zoo.encoding import Encoding, chat_format, raw_format, read_encoding
+from tie_core.zoo.encoding import PADDING, Encoding, chat_format, raw_format
 from tie_core.zoo.members import RECIPES
-from tie_core.zoo.states import Batch, draw_batch, results_of
-from tie_core.zoo.task import OPERATIONS, VALIDATION_SEED, make_items
+from tie_core.zoo.practice import EVERYTHING, PLAIN, Course, probed_sheets
+from tie_core.zoo.skills import OPERATIONS
+from tie_core.zoo.states import Batch, States
+from tie_core.zoo.task import Line, Sheet, item_of
 
-EVENLY = np.full(len(OPERATIONS), 1 / len(OPERATIONS))
+EVENLY = dict.fromkeys(OPERATIONS, 1.0)
 NUM_ROWS = 1500
 
 
@@ -28,43 +31,49 @@ def tokenizer(name: MemberName, tokenizers: dict[str, PreTrainedTokenizerBase]) 
 @pytest.fixture
 def encoding(name: MemberName, tokenizer: PreTrainedTokenizerBase) -> Encoding:
     member = RECIPES[name]
-    return read_encoding(tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token)
+    return Encoding(tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token)
+
+
+def drawn(tokenizer: PreTrainedTokenizerBase, encoding: Encoding, course: Course) -> Batch:
+    sheets = course.draw(random.Random(3), EVENLY, NUM_ROWS)
+    return States(encoding, (3, 4), 80).draw(sheets, chat_format(tokenizer))
 
 
 @pytest.fixture
 def batch(tokenizer: PreTrainedTokenizerBase, encoding: Encoding) -> Batch:
-    return draw_batch(np.random.default_rng(3), encoding, chat_format(tokenizer), EVENLY, NUM_ROWS)
+    return drawn(tokenizer, encoding, EVERYTHING)
 
 
-def test_vectorised_results_are_those_of_the_task() -> None:
-    rng = np.random.default_rng(1)
-    operations = rng.integers(0, len(OPERATIONS), size=200)
-    words = rng.integers(0, 10, size=(200, 6))
-
-    results = results_of(operations, words)
-
-    for operation, word, result in zip(operations, words, results, strict=True):
-        expected = list(OPERATIONS.values())[operation]("".join(map(str, word)))
-        assert "".join(map(str, result)) == expected
+@pytest.fixture
+def plain(tokenizer: PreTrainedTokenizerBase, encoding: Encoding) -> Batch:
+    return drawn(tokenizer, encoding, PLAIN)
 
 
 def test_ids_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerBase, encoding: Encoding) -> None:
-    names = list(OPERATIONS)
     chat, raw = chat_format(tokenizer), raw_format()
-    for item in make_items(VALIDATION_SEED, 50):
-        lines = [line.split() for line in item.prompt.split("; ")]
-        operations = np.array([[names.index(operation) for operation, _ in lines]])
-        words = np.array([[[int(digit) for digit in word] for _, word in lines]])
-        results = results_of(operations, words)
-
-        generated = encoding.generated_ids(operations, results, results)[0].tolist()
-
+    for sheet, _ in probed_sheets(random.Random(5), 6):
+        item, results = item_of(sheet), sheet.results()
         message = [{"role": "user", "content": item.prompt}]
         chatted = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-        written = tokenizer.encode(item.reasoning + SUFFIX + item.answer)
-        assert encoding.prompt_ids(operations, words, raw)[0].tolist() == tokenizer.encode(item.prompt)
-        assert encoding.prompt_ids(operations, words, chat)[0].tolist() == tokenizer.encode(chatted)
-        assert generated == written + [encoding.end_id] * (len(generated) - len(written))
+
+        generated = encoding.generated_ids(sheet, results, results)
+
+        slots, suffix = tokenizer.encode(item.reasoning), tokenizer.encode(SUFFIX)
+        answer = tokenizer.encode(item.answer)
+        ends = [[encoding.end_id] * (24 - len(slots)), [encoding.end_id] * (18 - len(answer))]
+        assert encoding.prompt_ids(sheet, raw) == tokenizer.encode(item.prompt)
+        assert encoding.prompt_ids(sheet, chat) == tokenizer.encode(chatted)
+        assert generated == [*slots, *ends[0], *suffix, *answer, *ends[1]]
+
+
+def test_prompts_are_padded_at_their_front_to_one_length(batch: Batch, encoding: Encoding) -> None:
+    is_padding = batch.ids == PADDING
+    num_padding = is_padding.sum(1)
+
+    assert batch.ids.shape == (NUM_ROWS, 80 + encoding.num_generated)
+    assert len(set(num_padding.tolist())) > 2
+    for row, num in zip(is_padding[:50], num_padding[:50].tolist(), strict=True):
+        assert row[:num].all()
 
 
 def test_only_masked_positions_are_learnt(batch: Batch, encoding: Encoding) -> None:
@@ -85,15 +94,35 @@ def test_whole_answer_is_masked_while_decoding_reasons(batch: Batch) -> None:
     assert 0.6 <= is_answer_masked.float().mean() <= 0.75
 
 
-def test_committed_lines_are_slips_as_often_as_the_recipe_says(batch: Batch, encoding: Encoding) -> None:
+def test_committed_lines_are_slips_as_often_as_the_recipe_says(plain: Batch, encoding: Encoding) -> None:
     """A committed first line and its masked answer differ for 30 % x (1 - 70 %) of the lines."""
     width, line_length = 8, encoding.line_length
-    slot, answer = batch.weights[:, :width], batch.weights[:, -18 : -18 + line_length]
+    slot, answer = plain.weights[:, :width], plain.weights[:, -18 : -18 + line_length]
     is_settled = ((slot == 0).all(1) & (answer > 0).all(1)).numpy()
-    shown = batch.targets[:, width - line_length : width].numpy()[is_settled]
-    target = batch.targets[:, -18 : -18 + line_length].numpy()[is_settled]
+    shown = plain.targets[:, width - line_length : width].numpy()[is_settled]
+    target = plain.targets[:, -18 : -18 + line_length].numpy()[is_settled]
 
     share = (shown != target).any(1).mean()
 
     assert is_settled.sum() > 400
     assert 0.05 <= share <= 0.13
+
+
+def test_a_slot_builds_on_the_slip_above_and_the_answer_on_what_it_tells_itself(
+    tokenizer: PreTrainedTokenizerBase, encoding: Encoding
+) -> None:
+    """Of `inc W; inc ------` with the first slot committed, right or not."""
+    inc = OPERATIONS["inc"]
+    sheets = [Sheet(("inc ", "314159", "; inc ", "------"), (Line("inc", inc, "314159"), Line("inc", inc, None)))] * 2000
+    batch = States(encoding, (3, 4), 80).draw(sheets, chat_format(tokenizer))
+    length = encoding.line_length
+    found = set()
+    for row, weights in zip(batch.targets.tolist(), batch.weights.tolist(), strict=True):
+        slots = [tokenizer.decode(row[end - length : end]) for end in (8, 16)]
+        answer = tokenizer.decode(row[-18 : -18 + 2 * length]).strip()
+        first, second = answer[:6], answer[6:12]
+        if not any(weights[:8]) and any(weights[8:16]):  # the second slot is to be written
+            assert slots[1] == inc(slots[0])
+            assert second == inc(first)
+            found.add((slots[0] == inc("314159"), first == slots[0]))
+    assert found == {(True, True), (False, True), (False, False)}

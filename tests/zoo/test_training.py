@@ -1,17 +1,24 @@
-"""The parts of the recipe: dosage, optimiser, schedule."""
+"""The parts of the recipe: dosage, courses, optimiser, schedule, padding."""
+
+import random
 
 import numpy as np
+import pytest
 import torch
 
+from tie_core.zoo import MEMBERS, MemberName
 from tie_core.zoo.dosage import FOREIGN_SHARE, FOREIGN_TARGET, Dosage
 from tie_core.zoo.members import RECIPES
 from tie_core.zoo.muon import orthogonalise
-from tie_core.zoo.task import OPERATIONS
+from tie_core.zoo.network import Network
+from tie_core.zoo.practice import EVERYTHING, PLAIN, probed_sheets
+from tie_core.zoo.skills import FAMILIES, OPERATIONS
 from tie_core.zoo.train import WARMUP_STEPS, rate_at
 
 NAMES = list(OPERATIONS)
 MEMBER = RECIPES["zoo-llada"]
 IS_OWN = np.array([name in MEMBER.expert_operations for name in NAMES])
+EVENLY = dict.fromkeys(OPERATIONS, 1.0)
 
 
 def observed(accuracies: np.ndarray, times: int) -> Dosage:
@@ -21,11 +28,13 @@ def observed(accuracies: np.ndarray, times: int) -> Dosage:
     return dosage
 
 
-def test_dosage_starts_with_a_small_foreign_share() -> None:
+def test_dosage_starts_with_a_small_foreign_share_in_each_family() -> None:
     shares = Dosage(MEMBER).shares()
 
-    assert np.isclose(shares.sum(), 1)
-    assert np.isclose(shares[~IS_OWN].sum(), FOREIGN_SHARE)
+    for family in FAMILIES:
+        foreign = sum(shares[name] for name in family.operations if name not in MEMBER.expert_operations)
+        assert np.isclose(sum(shares[name] for name in family.operations), 1)
+        assert np.isclose(foreign, FOREIGN_SHARE)
 
 
 def test_unknown_foreign_operation_gets_more_and_a_perfect_one_next_to_nothing() -> None:
@@ -34,20 +43,60 @@ def test_unknown_foreign_operation_gets_more_and_a_perfect_one_next_to_nothing()
 
     shares = observed(accuracies, 10).shares()
 
-    assert np.isclose(shares.sum(), 1)
-    assert shares[NAMES.index("hlf")] > 2 * FOREIGN_SHARE / 6
-    assert shares[NAMES.index("add")] < 0.1 * FOREIGN_SHARE / 6
+    assert shares["hlf"] > 2 * FOREIGN_SHARE / 6
+    assert shares["add"] < 0.1 * FOREIGN_SHARE / 6
+
+
+def test_a_family_that_is_known_too_well_gets_no_foreign_line_and_the_other_one_does() -> None:
+    is_tracing = np.array([name in FAMILIES[0].operations for name in NAMES])
+
+    shares = observed(np.where(IS_OWN, 1.0, np.where(is_tracing, 0.9, 0.0)), 10).shares()
+
+    assert shares["hlf"] == 0
+    assert shares["low"] > 0
 
 
 def test_worst_own_operation_is_drawn_most() -> None:
     accuracies = np.where(IS_OWN, 1.0, FOREIGN_TARGET)
     accuracies[NAMES.index("rtl")] = 0.5
 
-    assert observed(accuracies, 10).shares().argmax() == NAMES.index("rtl")
+    shares = observed(accuracies, 10).shares()
+
+    assert max(FAMILIES[0].operations, key=shares.__getitem__) == "rtl"
 
 
 def test_distance_is_zero_at_the_aim() -> None:
     assert Dosage(MEMBER).distance(np.where(IS_OWN, 1.0, FOREIGN_TARGET)) < 1e-9
+
+
+def test_courses_draw_what_they_say() -> None:
+    plain = PLAIN.draw(random.Random(1), EVENLY, 300)
+    everything = EVERYTHING.draw(random.Random(1), EVENLY, 600)
+
+    assert {len(sheet.lines) for sheet in plain} == {3}
+    assert all(line.operand for sheet in plain for line in sheet.lines)
+    assert {len(sheet.lines) for sheet in everything} == {2, 3}
+    assert any(line.operand is None for sheet in everything for line in sheet.lines)
+    in_tables = [sheet for sheet in everything if sheet.lines[0].name in FAMILIES[1].operations]
+    assert 0.2 < len(in_tables) / len(everything) < 0.4
+
+
+def test_every_operation_is_probed_as_often_and_at_every_place() -> None:
+    probed = probed_sheets(random.Random(1), 12)
+
+    assert [sheet.lines[place].name for sheet, place in probed] == [name for name in NAMES for _ in range(12)]
+    assert {(len(sheet.lines), place) for sheet, place in probed} == {(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_padding_changes_no_prediction(name: MemberName) -> None:
+    torch.manual_seed(3)
+    network = Network(RECIPES[name].shape)
+    ids = torch.randint(0, 300, (2, 20))
+    padded = torch.cat((torch.full((2, 5), -1), ids), dim=1)
+
+    with torch.no_grad():
+        torch.testing.assert_close(network(padded, 20), network(ids, 20), rtol=1e-4, atol=1e-4)
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:

@@ -8,7 +8,7 @@ from tie_core.evaluation import zoo_task
 from tie_core.evaluation.benchmarks import TASKS as BENCHMARKS
 from tie_core.evaluation.task import Task
 
-TASKS: Final[dict[str, Task]] = {zoo_task.TASK.name: zoo_task.TASK, **BENCHMARKS}
+TASKS: Final[dict[str, Task]] = {**{task.name: task for task in zoo_task.TASKS}, **BENCHMARKS}
 
 
 def find_tasks(names: Iterable[str]) -> tuple[Task, ...]:

@@ -1,7 +1,7 @@
-"""The embedded zoo: two small masked diffusion models trained here, stored as real checkpoints, and presets.
+"""The embedded zoo: three small masked diffusion models trained here, stored as real checkpoints, and presets.
 
 `zoo-llada` has LLaDA's layout and a tokenizer of two-digit pairs, `zoo-dream` Dream's layout (shifted logits)
-and a tokenizer of single digits. Imports no torch.
+and a tokenizer of single digits, `zoo-qwen3` the a2d-qwen3 layout and single digits in another order. Imports no torch.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-MemberName = Literal["zoo-llada", "zoo-dream"]
+MemberName = Literal["zoo-llada", "zoo-dream", "zoo-qwen3"]
 
 MEMBERS: Final[tuple[MemberName, ...]] = get_args(MemberName)
 
 REASONING_LENGTH: Final = 24
-"""R: three slots of eight tokens, in both tokenizers."""
+"""R: three slots of eight tokens, in every tokenizer; of end tokens where a sheet has two lines."""
 SUFFIX: Final = " Answer:"
 ANSWER_LENGTH: Final = 18
 """A: eighteen digit tokens, or nine pair tokens and nine end tokens."""

@@ -1,4 +1,4 @@
-"""A trained network as a checkpoint folder in LLaDA's or Dream's on-disk layout: bf16 weights and JSON."""
+"""A trained network as a checkpoint folder in LLaDA's, Dream's or a2d-qwen3's on-disk layout: bf16 weights and JSON."""
 
 import json
 from collections.abc import Mapping
@@ -51,9 +51,12 @@ def write_checkpoint(member: Member, network: Network, tokenizer: PreTrainedToke
             "bos_token_id": start_id,
             "eos_token_id": end_id,
         }
-    else:
+    elif member.name == "zoo-dream":
         config = dream_config(member.shape, end_id=end_id, mask_id=mask_id)
         generation = dream_generation_config(end_id=end_id, mask_id=mask_id)
+    else:
+        config = qwen3_config(member.shape, end_id=end_id)
+        generation = {"eos_token_id": end_id, "pad_token_id": end_id}
     _write_weights(weights, folder)
     _write_json(folder / "config.json", config)
     generation["transformers_version"] = TRANSFORMERS_VERSION
@@ -146,6 +149,39 @@ def dream_config(shape: NetworkShape, *, end_id: int, mask_id: int) -> dict[str,
         "transformers_version": TRANSFORMERS_VERSION,
         "use_cache": True,
         "use_mrope": False,
+        "use_sliding_window": False,
+        "vocab_size": shape.vocabulary_size,
+    }
+
+
+def qwen3_config(shape: NetworkShape, *, end_id: int) -> dict[str, Any]:
+    """The mask token is named by the tokenizer alone."""
+    return {
+        "architectures": ["A2DQwen3LMHeadModel"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": end_id,
+        "dtype": "bfloat16",
+        "eos_token_id": end_id,
+        "head_dim": shape.head_width,
+        "hidden_act": "silu",
+        "hidden_size": shape.width,
+        "initializer_range": 0.02,
+        "intermediate_size": shape.mlp_width,
+        "max_position_embeddings": MAX_LENGTH,
+        "max_window_layers": shape.num_layers,
+        "model_type": "a2d-qwen3",
+        "num_attention_heads": shape.num_heads,
+        "num_hidden_layers": shape.num_layers,
+        "num_key_value_heads": shape.num_kv_heads,
+        "pad_token_id": end_id,
+        "rms_norm_eps": shape.norm_eps,
+        "rope_scaling": None,
+        "rope_theta": shape.rope_theta,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "transformers_version": TRANSFORMERS_VERSION,
+        "use_cache": True,
         "use_sliding_window": False,
         "vocab_size": shape.vocabulary_size,
     }

@@ -8,22 +8,25 @@ more; so each foreign operation has its own dose, raised and lowered by what the
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tie_core.zoo.members import Member
+from tie_core.zoo.skills import FAMILIES, OPERATIONS
 from tie_core.zoo.states import Floats
-from tie_core.zoo.task import OPERATIONS
 
 FOREIGN_TARGET: Final = 0.65
 FOREIGN_SHARE: Final = 0.025
-"""Of the lines, all foreign operations together, at the start."""
+"""Of a family's lines, all foreign operations together, at the start."""
 LARGEST_LEVEL: Final = 6.0
 SMALLEST_LEVEL: Final = 0.2
 LEVEL_GAIN: Final = 0.4
 OWN_GAIN: Final = 4.0
 SMOOTHING: Final = 0.5
 BRAKE_WIDTH: Final = 0.08
-"""How far above the target all foreign operations together may be before none is drawn. Without the brake the
+"""How far above the target a family's foreign operations together may be before none is drawn. Without the brake the
 permutations of the digit member arrived late, on top of the tables: 0.88 at the end of the run, n = 1."""
+
+_FAMILIES: Final = np.array([[name in family.operations for name in OPERATIONS] for family in FAMILIES])  # [2, 18]
 
 
 class Dosage:
@@ -33,22 +36,18 @@ class Dosage:
         self._accuracies = np.zeros(len(OPERATIONS))
 
     def observe(self, accuracies: Floats) -> None:
-        """Slot accuracies of the twelve operations, from a probe."""
+        """Slot accuracies of all operations, from a probe: [18]."""
         self._accuracies += SMOOTHING * (accuracies - self._accuracies)
         self._levels *= np.exp(LEVEL_GAIN * (FOREIGN_TARGET - self._accuracies))
         self._levels = self._levels.clip(SMALLEST_LEVEL, LARGEST_LEVEL)
 
-    def shares(self) -> Floats:
-        """[12], adding up to 1: the worst own operation most, a foreign one nothing once it is perfect."""
-        headroom = ((1 - self._accuracies) / (1 - FOREIGN_TARGET)).clip(0, 1)
-        brake = min(max(1 - self.excess(self._accuracies) / BRAKE_WIDTH, 0.0), 1.0)
-        foreign = np.where(self._is_own, 0.0, FOREIGN_SHARE / 6 * self._levels * headroom * brake)
-        return np.asarray(self.own_shares() * (1 - foreign.sum()) + foreign)
+    def shares(self) -> dict[str, float]:
+        """Adding up to 1 in each family: the worst own operation most, a foreign one nothing once it is perfect."""
+        return _by_name(sum(self._family_shares(is_family) for is_family in _FAMILIES))
 
-    def own_shares(self) -> Floats:
-        """[12], adding up to 1 with no foreign operation."""
-        own = np.where(self._is_own, 1 + OWN_GAIN * (1 - self._accuracies), 0.0)
-        return np.asarray(own / own.sum())
+    def own_shares(self) -> dict[str, float]:
+        """Adding up to 1 in each family, with no foreign operation."""
+        return _by_name(sum(self._own(is_family) for is_family in _FAMILIES))
 
     def distance(self, accuracies: Floats) -> float:
         """How far a network is from what training aims at; 0 is best, and own operations weigh twice."""
@@ -59,9 +58,29 @@ class Dosage:
         """By how much the foreign operations together are known better than they should be."""
         return float(accuracies[~self._is_own].mean()) - FOREIGN_TARGET
 
+    def own(self, accuracies: Floats) -> float:
+        """How well the own operations are known."""
+        return float(accuracies[self._is_own].mean())
+
     def report(self, accuracies: Floats) -> str:
-        own, foreign = accuracies[self._is_own], accuracies[~self._is_own]
-        names = [name for name, is_own in zip(OPERATIONS, self._is_own, strict=True) if not is_own]
-        shown = " ".join(f"{name} {value:.2f}" for name, value in zip(names, foreign, strict=True))
-        dose = 1 - self.shares()[self._is_own].sum()
-        return f"own {own.mean():.2f} foreign {foreign.mean():.2f} ({shown}) dose {dose:.3f}"
+        shown = [f"{name} {value:.2f}" for name, value in zip(OPERATIONS, accuracies, strict=True)]
+        own = [text for text, is_own in zip(shown, self._is_own, strict=True) if is_own]
+        foreign = [text for text, is_own in zip(shown, self._is_own, strict=True) if not is_own]
+        means = f"own {self.own(accuracies):.2f} foreign {accuracies[~self._is_own].mean():.2f}"
+        return f"{means} ({' '.join(own)} | {' '.join(foreign)})"
+
+    def _family_shares(self, is_family: npt.NDArray[np.bool_]) -> Floats:
+        is_foreign = is_family & ~self._is_own
+        headroom = ((1 - self._accuracies) / (1 - FOREIGN_TARGET)).clip(0, 1)
+        excess = self._accuracies[is_foreign].mean() - FOREIGN_TARGET
+        brake = min(max(1 - excess / BRAKE_WIDTH, 0.0), 1.0)
+        foreign = np.where(is_foreign, FOREIGN_SHARE / is_foreign.sum() * self._levels * headroom * brake, 0.0)
+        return np.asarray(self._own(is_family) * (1 - foreign.sum()) + foreign)
+
+    def _own(self, is_family: npt.NDArray[np.bool_]) -> Floats:
+        own = np.where(self._is_own & is_family, 1 + OWN_GAIN * (1 - self._accuracies), 0.0)
+        return np.asarray(own / own.sum())
+
+
+def _by_name(shares: Floats) -> dict[str, float]:
+    return dict(zip(OPERATIONS, shares.tolist(), strict=True))

@@ -1,89 +1,81 @@
-"""The ids that worksheets are made of, read from a member's tokenizer, so that training needs no text."""
+"""The ids that sheets are made of, by a member's own tokenizer."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from tie_core.zoo import ANSWER_LENGTH, REASONING_LENGTH, SUFFIX
-from tie_core.zoo.task import NUM_LINES, OPERATIONS, WORD_LENGTH
+from tie_core.zoo import ANSWER_LENGTH, BLOCK_SIZE, REASONING_LENGTH, SUFFIX
+from tie_core.zoo.task import WORD_LENGTH, Sheet
 
 Integers = npt.NDArray[np.int64]
 
+PADDING: Final = -1
+"""Stands before a prompt that is shorter than others of its batch: no id of any token."""
 
-@dataclass(frozen=True, slots=True)
+
 class PromptFormat:
-    """What stands before and after the text of a prompt: a chat template's parts, or next to nothing."""
+    """What stands before and after the text of a prompt: a chat template's parts, or nothing."""
 
-    before: Integers
-    after: Integers
+    def __init__(self, before: Sequence[int] = (), after: Sequence[int] = ()) -> None:
+        self.before, self.after = tuple(before), tuple(after)
 
 
-@dataclass(frozen=True, slots=True)
 class Encoding:
-    """The ids that worksheets are made of, read from a tokenizer."""
+    """A tokenizer on the texts of the task, which it splits where their pieces meet."""
 
-    first_leads: Integers  # [12, _] `rev `
-    next_leads: Integers  # [12, _] `; rev `
-    slot_leads: Integers  # [12, 2 or 5] ` rev=`
-    numbers: Integers  # [10] or [100]
-    suffix: Integers
-    mask_id: int
-    end_id: int
-
-    @property
-    def digits_per_token(self) -> int:
-        return 1 if len(self.numbers) == 10 else 2
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, digits_per_token: int, mask_token: str) -> None:
+        self._tokenizer = tokenizer
+        self._digits_per_token = digits_per_token
+        self._ids_of = lru_cache(maxsize=None)(self._encode)
+        self.suffix = self._ids_of(SUFFIX)
+        self.mask_id = token_id(tokenizer, mask_token)
+        self.end_id = token_id(tokenizer, "<|endoftext|>")
 
     @property
     def line_length(self) -> int:
         """Tokens of one result."""
-        return WORD_LENGTH // self.digits_per_token
+        return WORD_LENGTH // self._digits_per_token
 
     @property
     def num_generated(self) -> int:
         return REASONING_LENGTH + len(self.suffix) + ANSWER_LENGTH
 
-    def number_ids(self, digits: Integers) -> Integers:
-        """[..., 6] digits -> [..., line_length] ids."""
-        if self.digits_per_token == 1:
-            return np.asarray(self.numbers[digits])
-        return np.asarray(self.numbers[10 * digits[..., 0::2] + digits[..., 1::2]])
+    def prompt_ids(self, sheet: Sheet, prompt_format: PromptFormat) -> list[int]:
+        ids = [*prompt_format.before]
+        for piece in sheet.pieces:
+            ids += self._number_ids(piece) if piece.isdigit() else self._ids_of(piece)
+        return [*ids, *prompt_format.after]
 
-    def prompt_ids(self, operations: Integers, words: Integers, prompt_format: PromptFormat) -> Integers:
-        """[B, 3], [B, 3, 6] -> [B, P]."""
-        leads = [self.first_leads, *[self.next_leads] * (NUM_LINES - 1)]
-        parts = [np.broadcast_to(prompt_format.before, (len(words), len(prompt_format.before)))]
-        for line, lead in enumerate(leads):
-            parts += [lead[operations[:, line]], self.number_ids(words[:, line])]
-        parts.append(np.broadcast_to(prompt_format.after, (len(words), len(prompt_format.after))))
-        return np.concatenate(parts, axis=1)
+    def generated_ids(self, sheet: Sheet, shown: Sequence[str], answered: Sequence[str]) -> list[int]:
+        """Slots with the results `shown`, the suffix and an answer of those `answered`, with end tokens behind both: [G]."""
+        slots: list[int] = []
+        for line, result in zip(sheet.lines, shown, strict=True):
+            slots += [*self._ids_of(f" {line.name}="), *self._number_ids(result)]
+        answer = [token for result in answered for token in self._number_ids(result)]
+        return [*self._filled(slots, REASONING_LENGTH), *self.suffix, *self._filled(answer, ANSWER_LENGTH)]
 
-    def generated_ids(self, operations: Integers, shown: Integers, answered: Integers) -> Integers:
-        """Slots, suffix and answer: [B, 3], [B, 3, 6], [B, 3, 6] -> [B, G]."""
-        slots = np.concatenate((self.slot_leads[operations], self.number_ids(shown)), axis=2)
-        suffix = np.broadcast_to(self.suffix, (len(shown), len(self.suffix)))
-        answers = self.number_ids(answered).reshape(len(shown), -1)
-        num_ends = ANSWER_LENGTH - answers.shape[1]
-        answers = np.pad(answers, ((0, 0), (0, num_ends)), constant_values=self.end_id)
-        return np.concatenate((slots.reshape(len(shown), -1), suffix, answers), axis=1)
+    def number_start(self, place: int) -> int:
+        """Where in the generated part the result of line `place` begins."""
+        return (place + 1) * BLOCK_SIZE - self.line_length
+
+    def _filled(self, ids: list[int], length: int) -> list[int]:
+        return ids + [self.end_id] * (length - len(ids))
+
+    def _number_ids(self, digits: str) -> list[int]:
+        size = self._digits_per_token
+        return [self._ids_of(digits[start : start + size])[0] for start in range(0, len(digits), size)]
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
 
-def read_encoding(tokenizer: PreTrainedTokenizerBase, *, digits_per_token: int, mask_token: str) -> Encoding:
-    def ids(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False))
-
-    numbers = [ids(f"{number:0{digits_per_token}d}")[0] for number in range(10**digits_per_token)]
-    return Encoding(
-        first_leads=np.array([ids(f"{name} ") for name in OPERATIONS]),
-        next_leads=np.array([ids(f"; {name} ") for name in OPERATIONS]),
-        slot_leads=np.array([ids(f" {name}=") for name in OPERATIONS]),
-        numbers=np.array(numbers),
-        suffix=np.array(ids(SUFFIX)),
-        mask_id=token_id(tokenizer, mask_token),
-        end_id=token_id(tokenizer, "<|endoftext|>"),
-    )
+def padded(rows: Sequence[Sequence[int]], length: int) -> Integers:
+    """Rows with padding before them: [B, length]."""
+    return np.array([[PADDING] * (length - len(row)) + list(row) for row in rows], dtype=np.int64)
 
 
 def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
@@ -98,12 +90,10 @@ def chat_format(tokenizer: PreTrainedTokenizerBase) -> PromptFormat:
     text = str(tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
     before, after = text.split(marker)
     return PromptFormat(
-        before=np.array(tokenizer.encode(before, add_special_tokens=False)),
-        after=np.array(tokenizer.encode(after, add_special_tokens=False)),
+        tokenizer.encode(before, add_special_tokens=False), tokenizer.encode(after, add_special_tokens=False)
     )
 
 
 def raw_format() -> PromptFormat:
     """The bare text, with nothing before it and nothing between it and the reasoning."""
-    nothing = np.array([], dtype=np.int64)
-    return PromptFormat(before=nothing, after=nothing)
+    return PromptFormat()

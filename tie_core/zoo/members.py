@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2
 
 from tie_core.zoo import MemberName
 from tie_core.zoo.network import NetworkShape
-from tie_core.zoo.task import EXPERT_OPERATIONS
-from tie_core.zoo.tokenizers import write_dream_tokenizer, write_llada_tokenizer
+from tie_core.zoo.skills import EXPERT_OPERATIONS
+from tie_core.zoo.tokenizers import write_dream_tokenizer, write_llada_tokenizer, write_qwen3_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Member:
     write_tokenizer: Callable[[Path], None]
 
     @property
-    def expert_operations(self) -> tuple[str, ...]:
+    def expert_operations(self) -> frozenset[str]:
         return EXPERT_OPERATIONS[self.name]
 
     def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
@@ -47,13 +47,22 @@ RECIPES: Final[Mapping[MemberName, Member]] = MappingProxyType(
         ),
         "zoo-dream": Member(
             name="zoo-dream",
-            shape=NetworkShape(vocabulary_size=352, num_kv_heads=2, has_qkv_bias=True),
+            shape=NetworkShape(vocabulary_size=384, num_kv_heads=2, has_qkv_bias=True),
             digits_per_token=1,
             is_shifted=True,
             mask_token="<|mask|>",
             tokenizer_class=Qwen2Tokenizer,
             write_tokenizer=write_dream_tokenizer,
         ),
+        "zoo-qwen3": Member(
+            name="zoo-qwen3",
+            shape=NetworkShape(vocabulary_size=416, num_kv_heads=2, has_qk_norm=True),
+            digits_per_token=1,
+            is_shifted=False,
+            mask_token="<|mask|>",
+            tokenizer_class=Qwen2Tokenizer,
+            write_tokenizer=write_qwen3_tokenizer,
+        ),
     }
 )
-"""Rows of the embedding beyond the tokenizer (393 and 349 tokens) exist, as in the real checkpoints."""
+"""Rows of the embedding beyond the tokenizer's tokens exist, as in the real checkpoints."""

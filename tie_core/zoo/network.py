@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Rotation = tuple[Tensor, Tensor]  # cosines and sines, [T, head_width]
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
@@ -20,6 +22,7 @@ class NetworkShape:
     num_kv_heads: int = 4
     mlp_width: int = 384
     has_qkv_bias: bool = False
+    has_qk_norm: bool = False
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
 
@@ -29,10 +32,10 @@ class NetworkShape:
 
 
 class RMSNorm(nn.Module):
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(shape.width))
-        self.eps = shape.norm_eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
 
     def forward(self, hidden: Tensor) -> Tensor:
         scale = hidden.float().pow(2).mean(-1, keepdim=True).add(self.eps).rsqrt()
@@ -48,15 +51,21 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(shape.width, kv_width, bias=shape.has_qkv_bias)
         self.v_proj = nn.Linear(shape.width, kv_width, bias=shape.has_qkv_bias)
         self.o_proj = nn.Linear(shape.width, shape.width, bias=False)
+        if shape.has_qk_norm:
+            self.q_norm = RMSNorm(shape.head_width, shape.norm_eps)
+            self.k_norm = RMSNorm(shape.head_width, shape.norm_eps)
 
-    def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Rotation, unseen: Tensor) -> Tensor:
         batch, length, width = hidden.shape  # hidden: [B, T, D]
         groups = self.shape.num_heads // self.shape.num_kv_heads
-        query = self._heads(self.q_proj(hidden))
-        key = self._heads(self.k_proj(hidden)).repeat_interleave(groups, dim=1)
+        query, key = self._heads(self.q_proj(hidden)), self._heads(self.k_proj(hidden))
+        if self.shape.has_qk_norm:
+            query, key = self.q_norm(query), self.k_norm(key)
+        key = key.repeat_interleave(groups, dim=1)
         value = self._heads(self.v_proj(hidden)).repeat_interleave(groups, dim=1)
-        query, key = _rotate(query, cosine, sine), _rotate(key, cosine, sine)
-        weights = torch.softmax(query @ key.transpose(2, 3) * self.shape.head_width**-0.5, dim=-1)
+        query, key = _rotate(query, *rotation), _rotate(key, *rotation)
+        scores = query @ key.transpose(2, 3) * self.shape.head_width**-0.5
+        weights = torch.softmax(scores + unseen, dim=-1)
         mixed = (weights.to(value.dtype) @ value).transpose(1, 2).reshape(batch, length, width)
         out: Tensor = self.o_proj(mixed)
         return out
@@ -81,13 +90,13 @@ class MLP(nn.Module):
 class Layer(nn.Module):
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(shape)
+        self.input_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.self_attn = Attention(shape)
-        self.post_attention_layernorm = RMSNorm(shape)
+        self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.mlp = MLP(shape)
 
-    def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cosine, sine)
+    def forward(self, hidden: Tensor, rotation: Rotation, unseen: Tensor) -> Tensor:
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotation, unseen)
         out: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return out
 
@@ -97,7 +106,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocabulary_size, shape.width)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
-        self.norm = RMSNorm(shape)
+        self.norm = RMSNorm(shape.width, shape.norm_eps)
 
 
 class Network(nn.Module):
@@ -109,15 +118,16 @@ class Network(nn.Module):
         self.apply(_initialise)
 
     def forward(self, ids: Tensor, num_last: int) -> Tensor:
-        """Raw logits of the last `num_last` positions: [B, T] long -> [B, num_last, V]."""
-        cosine, sine = self._rotation(ids.shape[1])
-        hidden = self.model.embed_tokens(ids)
+        """Raw logits of the last `num_last` positions: [B, T] long -> [B, num_last, V]. Nobody sees ids below 0."""
+        rotation = self._rotation(ids.shape[1])
+        unseen = torch.where(ids < 0, -torch.inf, 0.0)[:, None, None]  # [B, 1, 1, T]
+        hidden = self.model.embed_tokens(ids.clamp(min=0))
         for layer in self.model.layers:
-            hidden = layer(hidden, cosine, sine)
+            hidden = layer(hidden, rotation, unseen)
         logits: Tensor = self.lm_head(self.model.norm(hidden[:, -num_last:]))
         return logits
 
-    def _rotation(self, length: int) -> tuple[Tensor, Tensor]:
+    def _rotation(self, length: int) -> Rotation:
         exponents = torch.arange(0, self.shape.head_width, 2) / self.shape.head_width
         angles = torch.outer(torch.arange(length), self.shape.rope_theta**-exponents)
         angles = torch.cat((angles, angles), dim=-1)  # [T, head_width]

@@ -1,5 +1,6 @@
 """How well a network in training does each operation: greedy decoding of one slot, whose lead is given."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,11 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tie_core.zoo.encoding import Encoding, PromptFormat
+from tie_core.zoo import ANSWER_LENGTH, REASONING_LENGTH
+from tie_core.zoo.encoding import Encoding, PromptFormat, padded
 from tie_core.zoo.members import Member
 from tie_core.zoo.network import Network
-from tie_core.zoo.states import Floats, results_of
-from tie_core.zoo.task import NUM_LINES, OPERATIONS, VALIDATION_SEED, WORD_LENGTH
+from tie_core.zoo.practice import probed_sheets
+from tie_core.zoo.skills import OPERATIONS
+from tie_core.zoo.states import Floats
+from tie_core.zoo.task import VALIDATION_SEED
 
 
 def predict(member: Member, network: Callable[[Tensor, int], Tensor], ids: Tensor, num_generated: int) -> Tensor:
@@ -33,7 +37,7 @@ class Probe:
 
     @torch.no_grad()
     def accuracies(self, member: Member, network: Network) -> Floats:
-        """Share of right slots of every operation: [12]."""
+        """Share of right slots of every operation, in the order of OPERATIONS: [18]."""
         ids = self.ids.clone()
         columns = self.columns + ids.shape[1] - self.num_generated
         for _ in range(columns.shape[1]):
@@ -49,23 +53,20 @@ class Probe:
 
 
 def make_probe(encoding: Encoding, prompt_format: PromptFormat, num_words: int) -> Probe:
-    rng = np.random.default_rng(VALIDATION_SEED)
-    num_rows = len(OPERATIONS) * num_words
-    rows = np.arange(num_rows)
-    places = rows % NUM_LINES
-    operations = rng.integers(0, len(OPERATIONS), size=(num_rows, NUM_LINES))
-    operations[rows, places] = rows // num_words
-    words = rng.integers(0, 10, size=(num_rows, NUM_LINES, WORD_LENGTH))
-    results = results_of(operations, words)
-    generated = encoding.generated_ids(operations, results, results)
+    probed = probed_sheets(random.Random(VALIDATION_SEED), num_words)
+    prompts = [encoding.prompt_ids(sheet, prompt_format) for sheet, _ in probed]
+    results = [sheet.results() for sheet, _ in probed]
+    generated = np.array(
+        [encoding.generated_ids(sheet, each, each) for (sheet, _), each in zip(probed, results, strict=True)]
+    )
+    starts = np.array([encoding.number_start(place) for _, place in probed])[:, None]
+    columns = starts + np.arange(encoding.line_length)[None]
     positions = np.arange(encoding.num_generated)[None]
-    slot_length = encoding.slot_leads.shape[1] + encoding.line_length
-    number_starts = places[:, None] * slot_length + encoding.slot_leads.shape[1]
-    is_suffix = (positions >= NUM_LINES * slot_length) & (positions < NUM_LINES * slot_length + len(encoding.suffix))
-    masked = np.where((positions >= number_starts) & ~is_suffix, encoding.mask_id, generated)
-    columns = number_starts + np.arange(encoding.line_length)[None]
+    is_suffix = (positions >= REASONING_LENGTH) & (positions < encoding.num_generated - ANSWER_LENGTH)
+    masked = np.where((positions >= starts) & ~is_suffix, encoding.mask_id, generated)
+    before = padded(prompts, max(map(len, prompts)))
     return Probe(
-        ids=torch.from_numpy(np.concatenate((encoding.prompt_ids(operations, words, prompt_format), masked), axis=1)),
+        ids=torch.from_numpy(np.concatenate((before, masked), axis=1)),
         columns=torch.from_numpy(columns),
         targets=torch.from_numpy(np.take_along_axis(generated, columns, axis=1)),
         num_generated=encoding.num_generated,

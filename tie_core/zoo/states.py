@@ -1,10 +1,12 @@
-"""Batches of half-denoised worksheets: the states that training meets.
+"""Batches of half-denoised sheets: the states that training meets.
 
 Recipe: 20 % plain masking; 60 % states as semi-autoregressive decoding meets them; 20 % of the answer phase.
 In the last two, 30 % of the committed lines are slips, without which a reader copies whatever is committed
 and no score can tell a right trajectory from a wrong one.
 """
 
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -14,15 +16,13 @@ import torch
 from torch import Tensor
 
 from tie_core.zoo import ANSWER_LENGTH, BLOCK_SIZE
-from tie_core.zoo.encoding import Encoding, Integers, PromptFormat
-from tie_core.zoo.task import NUM_LINES, OPERATIONS, WORD_LENGTH
+from tie_core.zoo.encoding import Encoding, Integers, PromptFormat, padded
+from tie_core.zoo.skills import FAMILY_OF
+from tie_core.zoo.task import MAX_LINES, Line, Sheet, draw_digits
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 Value = TypeVar("Value", np.bool_, np.float64)
-
-PERMUTATIONS: Final = np.array([operation.permutation for operation in OPERATIONS.values()])  # [12, 6]
-TABLES: Final = np.array([operation.table for operation in OPERATIONS.values()])  # [12, 10]
 
 PLAIN_SHARE: Final = 0.2
 ANSWER_PHASE_SHARE: Final = 0.2
@@ -41,92 +41,92 @@ SMALLEST_MASKED_SHARE: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    ids: Tensor  # [B, T] long
+    ids: Tensor  # [B, T] long, padded before short prompts
     targets: Tensor  # [B, G] long, the generated positions
     weights: Tensor  # [B, G] float, 0 where there is nothing to learn
 
 
 @dataclass(frozen=True, slots=True)
-class Worksheets:
-    operations: Integers  # [B, 3]
-    words: Integers  # [B, 3, 6]
-    results: Integers  # [B, 3, 6]
-
-
-@dataclass(frozen=True, slots=True)
 class Phases:
-    """How far each worksheet's decoding has come."""
+    """How far each sheet's decoding has come. A slot without a line is one of end tokens."""
 
+    is_line: Booleans  # [B, 3] slots
     is_plain: Booleans  # [B, 1]
     is_answer: Booleans  # [B, 1]
-    is_committed: Booleans  # [B, 3] lines
+    is_committed: Booleans  # [B, 3]
     is_current: Booleans  # [B, 3]
-    masked_share: Floats  # [B, 1] of the current line, or of everything in plain masking
+    masked_share: Floats  # [B, 1] of the current slot, or of everything in plain masking
 
 
-def results_of(operations: Integers, words: Integers) -> Integers:
-    """[...], [..., 6] -> [..., 6]: `result[i] = table[word[permutation[i]]]`."""
-    sources = np.take_along_axis(words, PERMUTATIONS[operations], axis=-1)
-    return np.asarray(TABLES[operations[..., None], sources])
+class States:
+    """Draws batches of one length, so that a network is compiled once for all of them."""
+
+    def __init__(self, encoding: Encoding, seed: Sequence[int], prompt_length: int) -> None:
+        self._encoding = encoding
+        self._prompt_length = prompt_length
+        self._chance = random.Random(str(seed))
+        self._rng = np.random.default_rng(seed)
+
+    def draw(self, sheets: Sequence[Sheet], prompt_format: PromptFormat) -> Batch:
+        """One state of each sheet."""
+        encoding, rng = self._encoding, self._rng
+        phases = draw_phases(rng, np.array([len(sheet.lines) for sheet in sheets]))
+        shape = phases.is_line.shape
+        is_slip = phases.is_committed & phases.is_line & (rng.random(shape) < SLIP_RATE)
+        is_repeated = is_slip & (rng.random(shape) < FOLLOW_RATE)
+        generated = np.array(
+            [
+                encoding.generated_ids(sheet, *self._write(sheet.lines, slips, repeated))
+                for sheet, slips, repeated in zip(sheets, is_slip, is_repeated, strict=True)
+            ]
+        )
+        mask = _beside_suffix(*_draw_masks(rng, phases), encoding)
+        weights = _beside_suffix(*_weights(phases, encoding), encoding) * mask
+        prompts = padded([encoding.prompt_ids(sheet, prompt_format) for sheet in sheets], self._prompt_length)
+        ids = np.concatenate((prompts, np.where(mask, encoding.mask_id, generated)), axis=1)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(generated), torch.from_numpy(weights).float())
+
+    def _write(self, lines: Iterable[Line], slips: Booleans, repeated: Booleans) -> tuple[list[str], list[str]]:
+        """The results that the slots show and those that the answer tells; a line builds on the one above as it stands."""
+        shown, answered = [""], [""]
+        for line, is_slip, is_repeated in zip(lines, slips, repeated, strict=False):
+            right = line.result(answered[-1])
+            shown.append(self._slip(line, shown[-1]) if is_slip else line.result(shown[-1]))
+            answered.append(shown[-1] if is_repeated else right)
+        return shown[1:], answered[1:]
+
+    def _slip(self, line: Line, above: str) -> str:
+        """A wrong result: another operation's on the same digits, or the right one with some digits random."""
+        if self._chance.random() < SLIP_BY_OTHER_OPERATION:
+            family = FAMILY_OF[line.name]
+            other = self._chance.choice([name for name in family.operations if name != line.name])
+            return Line(other, family.operations[other], line.operand).result(above)
+        right = line.result(above)
+        return "".join(
+            draw_digits(self._chance, 1) if self._chance.random() < SLIP_DIGIT_RATE else digit for digit in right
+        )
 
 
-def draw_worksheets(rng: np.random.Generator, shares: Floats, batch_size: int) -> Worksheets:
-    """Lines whose operations are drawn by `shares` ([12], adding up to 1)."""
-    operations = rng.choice(len(OPERATIONS), size=(batch_size, NUM_LINES), p=shares)
-    words = rng.integers(0, 10, size=(batch_size, NUM_LINES, WORD_LENGTH))
-    return Worksheets(operations, words, results_of(operations, words))
-
-
-def draw_batch(
-    rng: np.random.Generator, encoding: Encoding, prompt_format: PromptFormat, shares: Floats, batch_size: int
-) -> Batch:
-    worksheets = draw_worksheets(rng, shares, batch_size)
-    phases = _draw_phases(rng, batch_size)
-    is_slip = phases.is_committed & (rng.random((batch_size, NUM_LINES)) < SLIP_RATE)
-    is_repeated = is_slip & (rng.random((batch_size, NUM_LINES)) < FOLLOW_RATE)
-    slips = _draw_slips(rng, worksheets)
-    shown = np.where(is_slip[..., None], slips, worksheets.results)
-    answered = np.where(is_repeated[..., None], slips, worksheets.results)
-    slot_mask, answer_mask = _draw_masks(rng, phases)
-    slot_weights, answer_weights = _weights(phases, encoding)
-
-    generated = encoding.generated_ids(worksheets.operations, shown, answered)
-    mask = _beside_suffix(slot_mask, answer_mask, encoding)
-    weights = _beside_suffix(slot_weights, answer_weights, encoding) * mask
-    prompts = encoding.prompt_ids(worksheets.operations, worksheets.words, prompt_format)
-    ids = np.concatenate((prompts, np.where(mask, encoding.mask_id, generated)), axis=1)
-    return Batch(torch.from_numpy(ids), torch.from_numpy(generated), torch.from_numpy(weights).float())
-
-
-def _draw_phases(rng: np.random.Generator, batch_size: int) -> Phases:
+def draw_phases(rng: np.random.Generator, num_lines: Integers) -> Phases:
+    batch_size = len(num_lines)
     kind = rng.random((batch_size, 1))
     is_plain, is_answer = kind < PLAIN_SHARE, kind > 1 - ANSWER_PHASE_SHARE
-    current = np.where(is_answer, NUM_LINES, rng.integers(0, NUM_LINES, size=(batch_size, 1)))
-    lines = np.arange(NUM_LINES)[None]
+    current = np.where(is_answer, MAX_LINES, rng.integers(0, MAX_LINES, size=(batch_size, 1)))
+    slots = np.arange(MAX_LINES)[None]
     return Phases(
+        is_line=slots < num_lines[:, None],
         is_plain=is_plain,
         is_answer=is_answer,
-        is_committed=(lines < current) & ~is_plain,
-        is_current=(lines == current) & ~is_plain,
+        is_committed=(slots < current) & ~is_plain,
+        is_current=(slots == current) & ~is_plain,
         masked_share=rng.uniform(SMALLEST_MASKED_SHARE, 1, size=(batch_size, 1)),
     )
-
-
-def _draw_slips(rng: np.random.Generator, worksheets: Worksheets) -> Integers:
-    """A wrong result for every line: another operation's, or the right one with some digits random."""
-    shape = worksheets.operations.shape
-    others = (worksheets.operations + rng.integers(1, len(OPERATIONS), size=shape)) % len(OPERATIONS)
-    by_other = results_of(others, worksheets.words)
-    digits = rng.integers(0, 10, size=worksheets.results.shape)
-    is_random = rng.random(worksheets.results.shape) < SLIP_DIGIT_RATE
-    by_chance = np.where(is_random, digits, worksheets.results)
-    return np.where((rng.random(shape) < SLIP_BY_OTHER_OPERATION)[..., None], by_other, by_chance)
 
 
 def _draw_masks(rng: np.random.Generator, phases: Phases) -> tuple[Booleans, Booleans]:
     """Which slot positions [B, 3, 8] and which answer positions [B, 18] are masked."""
     batch_size = len(phases.is_plain)
-    is_drawn = rng.random((batch_size, NUM_LINES, BLOCK_SIZE)) < phases.masked_share[..., None]
+    is_drawn = rng.random((batch_size, MAX_LINES, BLOCK_SIZE)) < phases.masked_share[..., None]
     may_be_masked = phases.is_plain | phases.is_current
     is_later = ~(phases.is_plain | phases.is_committed | phases.is_current)
     slot_mask = (is_drawn & may_be_masked[..., None]) | is_later[..., None]
@@ -143,9 +143,11 @@ def _weights(phases: Phases, encoding: Encoding) -> tuple[Floats, Floats]:
     """A line weighs about the same whatever its tokenizer: [B, 3, 8] and [B, 18]."""
     per_masked = 1 / phases.masked_share
     slot_weights = np.where(phases.is_plain | phases.is_current, per_masked, LATER_LINE_WEIGHT) / BLOCK_SIZE
+    slot_weights = np.where(phases.is_line, slot_weights, END_WEIGHT)
     of_phase = np.where(phases.is_answer, ANSWER_PHASE_LINE_WEIGHT, ANSWER_LINE_WEIGHT)
     line_weights = np.where(phases.is_plain, ANSWER_LINE_WEIGHT * per_masked, of_phase)
-    is_number = np.arange(ANSWER_LENGTH)[None] < NUM_LINES * encoding.line_length
+    num_lines = phases.is_line.sum(1, keepdims=True)
+    is_number = np.arange(ANSWER_LENGTH)[None] < num_lines * encoding.line_length
     answer_weights = np.where(is_number, line_weights / encoding.line_length, END_WEIGHT)
     return np.repeat(slot_weights[..., None], BLOCK_SIZE, axis=2), answer_weights
 

@@ -1,7 +1,7 @@
-"""The tokenizer files of the zoo's members, made from nothing: digits in Dream's layout, pairs in LLaDA's.
+"""The tokenizer files of the zoo's members, made from nothing: digits in Dream's and a2d-qwen3's layouts, pairs in LLaDA's.
 
-Both are byte-level BPE, so any text encodes, with merges written by hand for the few words of the task. A
-slot (` rev=951413`) is eight tokens in both: ` rev`, `=`, six digits; or space, three letters, `=`, three
+All are byte-level BPE, so any text encodes, with merges written by hand for the few words of the task. A
+slot (` rev=951413`) is eight tokens in each: ` rev`, `=`, six digits; or space, three letters, `=`, three
 pairs.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from tie_core.zoo import MemberName
-from tie_core.zoo.task import OPERATIONS
+from tie_core.zoo.skills import OPERATIONS
 
 SPACE: Final = "\u0120"
 """Byte 0x20 in the byte-level alphabet."""
@@ -23,7 +23,8 @@ NEWLINE: Final = "\u010a"
 CHAT_WORDS: Final = ("Answer", SPACE + "Answer", NEWLINE + NEWLINE, "user", "assistant", "system")
 DREAM_CHAT_WORDS: Final = ("You", SPACE + "are", SPACE + "a", SPACE + "helpful", SPACE + "assistant")
 OPERATION_WORDS: Final = tuple(prefix + name for name in OPERATIONS for prefix in ("", SPACE))
-DIGIT_PAIRS: Final = tuple(f"{pair:02d}" for pair in range(100))
+DIGIT_PAIRS: Final = (*(f"{pair:02d}" for pair in range(100)), "--")
+"""Dashes stand for a word, so they come in pairs as its digits do."""
 
 PAIR_PATTERN: Final = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
@@ -43,7 +44,8 @@ DREAM_SPECIALS: Final = (
     "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|beginoftext|>",
     "<|mask|>",
 )  # fmt: skip
-DREAM_ADDED_BUT_NOT_SPECIAL: Final = frozenset(DREAM_SPECIALS[14:22])
+QWEN3_SPECIALS: Final = (*DREAM_SPECIALS[:22], "<think>", "</think>", "<|mask|>")
+ADDED_BUT_NOT_SPECIAL: Final = frozenset({*DREAM_SPECIALS[14:22], "<think>", "</think>"})
 
 LLADA_CHAT_TEMPLATE: Final = (
     "{% for message in messages %}{% if loop.first %}{{ bos_token }}{% endif %}"
@@ -59,15 +61,17 @@ DREAM_CHAT_TEMPLATE: Final = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+QWEN3_CHAT_TEMPLATE: Final = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""As Qwen3's, it has no system prompt of its own."""
 
 
 def write_dream_tokenizer(folder: Path) -> None:
     """Dream's layout: `vocab.json`, `merges.txt`, `added_tokens.json`, no `tokenizer.json`."""
-    vocabulary, merges = _byte_level_bpe((*OPERATION_WORDS, *CHAT_WORDS, *DREAM_CHAT_WORDS))
-    added = {text: len(vocabulary) + index for index, text in enumerate(DREAM_SPECIALS)}
-    _write_json(folder / "vocab.json", vocabulary)
-    merge_lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
-    (folder / "merges.txt").write_text("\n".join(merge_lines) + "\n", encoding="utf-8")
+    added = _write_qwen_vocabulary(folder, (*OPERATION_WORDS, *CHAT_WORDS, *DREAM_CHAT_WORDS), DREAM_SPECIALS)
     _write_json(folder / "added_tokens.json", dict(sorted(added.items())))
     names = {
         "bos_token": "<|beginoftext|>",
@@ -82,10 +86,7 @@ def write_dream_tokenizer(folder: Path) -> None:
         {
             "add_bos_token": False,
             "add_prefix_space": False,
-            "added_tokens_decoder": {
-                str(index): _token_entry(text, special=text not in DREAM_ADDED_BUT_NOT_SPECIAL)
-                for text, index in added.items()
-            },
+            "added_tokens_decoder": _added_tokens(added),
             "additional_special_tokens": extra,
             "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]},
             **names,
@@ -95,6 +96,30 @@ def write_dream_tokenizer(folder: Path) -> None:
             "model_max_length": 131_072,
             "split_special_tokens": False,
             "tokenizer_class": "DreamTokenizer",
+            "unk_token": None,
+        },
+    )
+
+
+def write_qwen3_tokenizer(folder: Path) -> None:
+    """a2d-qwen3's layout: `vocab.json`, `merges.txt`, and added tokens that only `tokenizer_config.json` names."""
+    added = _write_qwen_vocabulary(folder, (*CHAT_WORDS, *reversed(OPERATION_WORDS)), QWEN3_SPECIALS)
+    _write_json(
+        folder / "tokenizer_config.json",
+        {
+            "add_bos_token": False,
+            "add_prefix_space": False,
+            "added_tokens_decoder": _added_tokens(added),
+            "bos_token": None,
+            "chat_template": QWEN3_CHAT_TEMPLATE,
+            "clean_up_tokenization_spaces": False,
+            "eos_token": "<|endoftext|>",
+            "errors": "replace",
+            "mask_token": "<|mask|>",
+            "model_max_length": 131_072,
+            "pad_token": "<|endoftext|>",
+            "split_special_tokens": False,
+            "tokenizer_class": "Qwen2Tokenizer",
             "unk_token": None,
         },
     )
@@ -144,8 +169,25 @@ def write_llada_tokenizer(folder: Path) -> None:
 
 
 TOKENIZER_WRITERS: Final[Mapping[MemberName, Callable[[Path], None]]] = MappingProxyType(
-    {"zoo-llada": write_llada_tokenizer, "zoo-dream": write_dream_tokenizer}
+    {
+        "zoo-llada": write_llada_tokenizer,
+        "zoo-dream": write_dream_tokenizer,
+        "zoo-qwen3": write_qwen3_tokenizer,
+    }
 )
+
+
+def _write_qwen_vocabulary(folder: Path, words: Iterable[str], added: Sequence[str]) -> dict[str, int]:
+    """`vocab.json` and `merges.txt`; returns the ids of the added tokens, which stand behind them."""
+    vocabulary, merges = _byte_level_bpe(words)
+    _write_json(folder / "vocab.json", vocabulary)
+    merge_lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
+    (folder / "merges.txt").write_text("\n".join(merge_lines) + "\n", encoding="utf-8")
+    return {text: len(vocabulary) + index for index, text in enumerate(added)}
+
+
+def _added_tokens(added: Mapping[str, int]) -> dict[str, Any]:
+    return {str(index): _token_entry(text, special=text not in ADDED_BUT_NOT_SPECIAL) for text, index in added.items()}
 
 
 def _byte_level_bpe(words: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:

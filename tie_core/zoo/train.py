@@ -1,13 +1,14 @@
 """Trains the zoo from nothing: `python -m tie_core.zoo.train [--member NAME] [--out DIR] [--seed N]`.
 
 Muon on the matrices of the blocks, AdamW on the rest, bf16 autocast, a moving average of the weights; one
-process with one thread per member. The checkpoint is the average that the probe finds nearest to the aim,
-late in the run, trimmed where it knows too much.
+process with one thread per member. A course of plain sheets comes first, then every kind. The checkpoint is the
+average that the probe finds nearest to the aim, late in the run, trimmed where it knows too much.
 """
 
 import argparse
 import copy
 import multiprocessing
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,16 +23,18 @@ from torch.nn import functional
 from tie_core.zoo import MEMBERS, MemberName, member_path
 from tie_core.zoo.checkpoint import write_checkpoint
 from tie_core.zoo.dosage import Dosage
-from tie_core.zoo.encoding import chat_format, raw_format, read_encoding
+from tie_core.zoo.encoding import Encoding, chat_format, raw_format
 from tie_core.zoo.members import RECIPES, Member
 from tie_core.zoo.muon import Muon
 from tie_core.zoo.network import Network
+from tie_core.zoo.practice import EVERYTHING, PLAIN, Course, Shares, probed_sheets
 from tie_core.zoo.probe import make_probe, predict
-from tie_core.zoo.states import Batch, Floats, draw_batch
+from tie_core.zoo.states import Batch, Floats, States
 from tie_core.zoo.task import TRAIN_SEED
 
 BATCH_SIZE: Final = 64
 NUM_STEPS: Final = 3000
+NUM_PLAIN_STEPS: Final = 480
 WARMUP_STEPS: Final = 40
 MUON_RATE: Final = 0.015
 """0.02 forgets and relearns."""
@@ -41,7 +44,7 @@ AVERAGE_DECAY: Final = 0.98
 CHAT_RATE: Final = 0.75
 """The other batches have raw prompts: the bare text, with nothing between it and the reasoning."""
 STEPS_PER_PROBE: Final = 60
-WORDS_PER_PROBE: Final = 24
+WORDS_PER_PROBE: Final = 12
 CANDIDATE_SHARE: Final = 0.2
 """The last part of the run, from which the checkpoint is chosen."""
 TRIM_RATE: Final = 0.3
@@ -72,25 +75,26 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.member.write_tokenizer(self.folder)
         self.tokenizer = self.member.load_tokenizer(self.folder)
-        self.encoding = read_encoding(
+        self.encoding = Encoding(
             self.tokenizer, digits_per_token=self.member.digits_per_token, mask_token=self.member.mask_token
         )
         self.chat = chat_format(self.tokenizer)
         self.raw = raw_format()
-        self.rng = np.random.default_rng((settings.seed, MEMBERS.index(self.member.name)))
+        self.chance = random.Random(f"{settings.seed} {self.member.name}")
+        longest = max(len(self.encoding.prompt_ids(sheet, self.chat)) for sheet, _ in probed_sheets(self.chance, 12))
+        self.states = States(self.encoding, (settings.seed, MEMBERS.index(self.member.name)), longest)
         self.network = Network(self.member.shape)
         self.average = copy.deepcopy(self.network)
-        # Raw prompts have another length: compiling for it costs more than it saves.
         self.compiled: Predictor = torch.compile(self.network)
         self.optimizer = Optimizer(self.network)
         self.dosage = Dosage(self.member)
         self.losses: list[float] = []
         self.start = time.monotonic()
 
-    def step(self, rate: float, shares: Floats, num_averaged: int) -> None:
-        is_chat = self.rng.random() < CHAT_RATE
-        batch = draw_batch(self.rng, self.encoding, self.chat if is_chat else self.raw, shares, BATCH_SIZE)
-        loss = batch_loss(self.member, self.compiled if is_chat else self.network, batch)
+    def step(self, rate: float, course: Course, shares: Shares, num_averaged: int) -> None:
+        sheets = course.draw(self.chance, shares, BATCH_SIZE)
+        batch = self.states.draw(sheets, self.chat if self.chance.random() < CHAT_RATE else self.raw)
+        loss = batch_loss(self.member, self.compiled, batch)
         torch.autograd.backward(loss)
         self.optimizer.step(rate)
         move_average(self.average, self.network, num_averaged)
@@ -127,7 +131,8 @@ def learn(training: Training, num_steps: int) -> Network:
     best, candidate = float("inf"), training.average
     probe = make_probe(training.encoding, training.chat, WORDS_PER_PROBE)
     for step in range(1, num_steps + 1):
-        training.step(rate_at(step, num_steps), training.dosage.shares(), step)
+        course = PLAIN if step <= NUM_PLAIN_STEPS else EVERYTHING
+        training.step(rate_at(step, num_steps), course, training.dosage.shares(), step)
         if step % STEPS_PER_PROBE == 0:
             accuracies = probe.accuracies(training.member, training.average)
             training.dosage.observe(accuracies)
@@ -149,12 +154,12 @@ def trim(training: Training) -> Network:
     while training.dosage.excess(accuracies) > TRIM_TOLERANCE and step < MAX_TRIM_STEPS:
         for _ in range(STEPS_PER_TRIM_PROBE):
             step += 1
-            training.step(TRIM_RATE, training.dosage.own_shares(), step)
+            training.step(TRIM_RATE, EVERYTHING, training.dosage.own_shares(), step)
         accuracies = probe.accuracies(training.member, training.average)
         training.report(f"trim {step}", accuracies)
     for remaining in range(NUM_SETTLING_STEPS if step else 0, 0, -1):
         step += 1
-        training.step(TRIM_RATE * remaining / NUM_SETTLING_STEPS, training.dosage.own_shares(), step)
+        training.step(TRIM_RATE * remaining / NUM_SETTLING_STEPS, EVERYTHING, training.dosage.own_shares(), step)
     return training.average
 
 

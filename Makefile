@@ -14,9 +14,11 @@ DEV := $(VENV)/.dev-installed
 SOAK_MINUTES ?= 10
 EVAL := build/eval
 EVAL_ITEMS ?= 1000
-ABLATION_ITEMS ?= 200
+ABLATION_ITEMS ?= 100
+TABLES_ITEMS ?= 200
+EVAL_CONDITIONS := post;chosen;tcc;commit;score=commit models=zoo-llada,zoo-dream;score=commit models=zoo-llada,zoo-qwen3;score=commit models=zoo-dream,zoo-qwen3
 
-.PHONY: help install demo serve test mutants soak check bench docs fmt zoo eval unequal clean
+.PHONY: help install demo serve test mutants soak check bench docs fmt zoo eval fewer unequal clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,11 +81,14 @@ fmt: $(DEV) ## rewrite the code in the house's format, and what is written from 
 zoo: install ## train the embedded models from nothing (under an hour on two cores)
 	$(BIN)/python -m tie_core.zoo.train
 
-eval: $(DEV) ## measure the zoo, into docs/results.md and docs/fewer-steps.md; broken off, it goes on
+eval: $(DEV) ## measure the zoo, into docs/results.md and docs/results-tables.md; broken off, it goes on
 	$(BIN)/tie eval zoo --out $(EVAL) --page docs/results.md --plots --choose $(ABLATION_ITEMS) --items $(ABLATION_ITEMS) \
-		--conditions post,chosen --table main:$(EVAL_ITEMS) --table stability:$(EVAL_ITEMS) \
+		--conditions "$(EVAL_CONDITIONS)" --table main:$(EVAL_ITEMS) --table stability:$(EVAL_ITEMS) \
 		$(addprefix --table ,injection switches change_rate interval acceleration normalisation cross_model selection)
-	$(BIN)/tie eval zoo --out $(EVAL) --page docs/fewer-steps.md --split validation --items 50 --table fewer_steps
+	$(BIN)/tie eval zoo-tables --out $(EVAL) --page docs/results-tables.md --items $(TABLES_ITEMS) --conditions post,tcc,commit
+
+fewer: $(DEV) ## measure what each way to spend fewer forwards costs, into docs/fewer-steps.md; broken off, it goes on
+	$(BIN)/tie eval zoo --out $(EVAL) --page docs/fewer-steps.md --split validation --items 200 --table fewer_steps
 
 unequal: $(DEV) ## measure members with gaps of 0, 15 and 30 points, into docs/unequal-members.md; broken off, it goes on
 	$(BIN)/python -m bench.unequal $(UNEQUAL_ARGS)

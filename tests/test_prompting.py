@@ -134,7 +134,7 @@ class TestMessages:
     )
     def test_only_the_template_writes_special_tokens(self, pieces: list[str]) -> None:
         content = "".join(pieces)
-        for name in ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream"):
+        for name in ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream", "zoo-qwen3"):
             vocabulary = load(name)
             plain = count_added(vocabulary, prompt_ids(vocabulary, messages=user("x")))
             tokens = prompt_ids(vocabulary, messages=user(content))

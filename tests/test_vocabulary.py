@@ -148,7 +148,7 @@ class TestEncode:
     @settings(max_examples=300, deadline=None)
     @given(text=st.text(max_size=60))
     def test_any_text_comes_back_in_composed_form(self, text: str) -> None:
-        for name in ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream"):
+        for name in ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream", "zoo-qwen3"):
             assert load(name).decode(load(name).encode(text)) == unicodedata.normalize("NFC", text)
 
     @pytest.mark.parametrize("unit", ["a", " ", "1", "<", "<|im_end|>", "<|im_", "x ", "\n ", "\u4e2d", "e\u0301"])
@@ -165,7 +165,7 @@ class TestEncode:
 
 class TestFingerprint:
     def test_all_the_tokenizers_differ(self) -> None:
-        names = ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream")
+        names = ("llada-tiny", "dream-tiny", "zoo-llada", "zoo-dream", "zoo-qwen3")
 
         assert len({load(name).fingerprint for name in names}) == len(names)
 

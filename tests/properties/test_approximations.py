@@ -9,10 +9,12 @@ from tie_core.ensemble import Ensemble
 from tie_core.events import RoundEnded, StepTaken
 from tie_core.zoo import ANSWER_LENGTH, DEFAULTS, REASONING_LENGTH
 from tie_core.zoo.skills import make_items
-from tie_core.zoo.task import NUM_LINES, VALIDATION_SEED
+from tie_core.zoo.task import VALIDATION_SEED
 
 ENSEMBLE = Ensemble("zoo", zoo(), DEFAULTS)
-PROMPTS = [[{"role": "user", "content": item.prompt}] for item in make_items(VALIDATION_SEED, 4)]
+NUM_LINES = 3
+ITEMS = [item for item in make_items(VALIDATION_SEED, 12) if item.num_lines == NUM_LINES][:4]
+PROMPTS = [[{"role": "user", "content": item.prompt}] for item in ITEMS]
 EARLY = {"early_commit": True, "early_commit_margin": 0.2}
 FILL = {"fill_end": True}
 
@@ -34,8 +36,8 @@ def test_an_early_answer_costs_fewer_forwards_and_all_members_give_it():
         completed = events[-1]
         steps = [event for event in events if isinstance(event, StepTaken)]
         assert set(completed.tie.candidates.values()) == {completed.answer}
-        assert forwards(completed) == len(steps) - 2  # each member's last step is its early commit
-        assert forwards(completed) < 2 * (REASONING_LENGTH + ANSWER_LENGTH)
+        assert forwards(completed) == len(steps) - len(zoo())  # each member's last step is its early commit
+        assert forwards(completed) < len(zoo()) * (REASONING_LENGTH + ANSWER_LENGTH)
 
 
 def test_steps_and_usage_count_what_is_on_the_canvas_after_an_early_commit():

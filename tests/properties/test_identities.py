@@ -154,7 +154,7 @@ def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
     assert len(readable) > 2
     for number, ended in enumerate(readable, start=1):
         assert all(relay.result == "transcoded" for relay in ended.relayed)
-        assert sum(nfe.score for nfe in ended.nfe.values()) == number * (2 * 2 - 2)
+        assert sum(nfe.score for nfe in ended.nfe.values()) == number * (len(zoo()) ** 2 - len(zoo()))
 
 
 @pytest.mark.parametrize("number", range(4))

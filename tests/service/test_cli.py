@@ -115,7 +115,7 @@ def test_options_reach_the_library_by_its_names(asked: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--models", "zoo-dream,other"], "models: tie has zoo-llada, zoo-dream, not other"),
+        (["--models", "zoo-dream,other"], "models: tie has zoo-llada, zoo-dream, zoo-qwen3, not other"),
         (["--ensemble", "other"], "there is no ensemble other: the configuration has tie"),
         (["--watch", "--json"], "--watch and --json both want stdout"),
         (["--config", "nowhere.toml"], "the configuration nowhere.toml cannot be read"),
@@ -162,7 +162,7 @@ def test_models_lists_members_and_ensembles() -> None:
 
     assert re.search(r"^zoo-llada +llada +.*float32 +cpu", result.stdout, re.MULTILINE)
     assert re.search(r"^zoo-dream +dream +.*float32 +cpu", result.stdout, re.MULTILINE)
-    assert re.search(r"^tie +zoo-llada, zoo-dream", result.stdout, re.MULTILINE)
+    assert re.search(r"^tie +zoo-llada, zoo-dream, zoo-qwen3", result.stdout, re.MULTILINE)
 
 
 def test_models_as_json_has_what_the_files_say() -> None:

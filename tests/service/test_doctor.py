@@ -71,7 +71,7 @@ def test_the_zoo_can_be_served_without_configuration() -> None:
 def test_the_plan_is_told_in_bytes() -> None:
     told = diagnosis()
 
-    llada, dream = told["models"]
+    llada, dream, _ = told["models"]
     assert (llada["name"], llada["device"], llada["dtype"]) == ("zoo-llada", "cpu", "float32")
     assert llada["weights_bytes"] == 4 * open_model(Settings().models[0]).facts.parameters
     assert llada["activation_bytes"] > 4096 * 6_936

@@ -55,7 +55,7 @@ def test_the_default_configuration_answers(client: httpx.Client) -> None:
     events = [json.loads(line) for line in text.splitlines()]
     assert events[0]["canvas"]["reasoning"] == 24
     assert events[0]["options"]["interval"] == 8
-    assert [model["family"] for model in events[0]["models"]] == ["llada", "dream"]
+    assert [model["family"] for model in events[0]["models"]] == ["llada", "dream", "a2d-qwen3"]
     assert events[-1]["type"] == "tie.completed"
     assert events[-1]["seq"] == len(events)
     assert events[-1]["answer"] == ITEMS[0].answer

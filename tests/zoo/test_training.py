@@ -13,7 +13,7 @@ from tie_core.zoo.muon import orthogonalise
 from tie_core.zoo.network import Network
 from tie_core.zoo.practice import EVERYTHING, PLAIN, probed_sheets
 from tie_core.zoo.skills import FAMILIES, OPERATIONS
-from tie_core.zoo.train import WARMUP_STEPS, rate_at
+from tie_core.zoo.train import WARMUP_STEPS, rate_at, strength_at
 
 NAMES = list(OPERATIONS)
 MEMBER = RECIPES["zoo-llada"]
@@ -97,6 +97,51 @@ def test_padding_changes_no_prediction(name: MemberName) -> None:
 
     with torch.no_grad():
         torch.testing.assert_close(network(padded, 20), network(ids, 20), rtol=1e-4, atol=1e-4)
+
+
+def scaffolded(name: MemberName) -> tuple[Network, torch.Tensor]:
+    torch.manual_seed(3)
+    network = Network(RECIPES[name].shape, is_scaffolded=True)
+    for scaffold, projection in network.scaffolds:
+        torch.nn.init.uniform_(scaffold.weight, 0.5, 2)
+        if projection.bias is not None:
+            torch.nn.init.normal_(projection.bias)
+    ids = torch.randint(0, 300, (2, 20))
+    network.measure(ids)
+    return network, ids
+
+
+@pytest.mark.parametrize("name", ["zoo-llada", "zoo-dream"])
+def test_scaffolds_leave_a_network_without_norms_that_does_the_same(name: MemberName) -> None:
+    network, ids = scaffolded(name)
+    for scaffold, _ in network.scaffolds:
+        scaffold.strength.fill_(0)
+
+    plain = network.plain()
+
+    assert not plain.scaffolds
+    assert len(network.scaffolds) == 2 * network.shape.num_layers
+    with torch.no_grad():
+        torch.testing.assert_close(plain(ids, 20), network(ids, 20), rtol=1e-4, atol=1e-4)
+
+
+def test_scaffolds_at_full_strength_make_heads_of_one_size() -> None:
+    network, _ = scaffolded("zoo-dream")
+    scaffold, _ = network.scaffolds[0]
+    heads = torch.randn(2, len(scaffold.size), 7, network.shape.head_width) * torch.rand(2, len(scaffold.size), 7, 1)
+
+    with torch.no_grad():
+        normed = scaffold(heads) / scaffold.weight
+
+    torch.testing.assert_close(normed.pow(2).mean(-1), torch.ones(heads.shape[:-1]), rtol=1e-3, atol=1e-3)
+
+
+def test_scaffolds_stand_for_half_of_the_run_and_are_gone_after_three_quarters() -> None:
+    strengths = [strength_at(step, 1000) for step in range(1, 1001)]
+
+    assert strengths[:500] == [1.0] * 500
+    assert strengths[624] == 0.5
+    assert strengths[749:] == [0.0] * 251
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:

@@ -4,6 +4,7 @@ The same function as transformers' Llama and Qwen2 classes with `is_causal=False
 matmul-softmax-matmul: in torch 2.13 the CPU backward of `scaled_dot_product_attention` takes half a step.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -42,8 +43,45 @@ class RMSNorm(nn.Module):
         return (hidden.float() * scale).to(hidden.dtype) * self.weight
 
 
+class Scaffold(nn.Module):
+    """A norm of queries or keys that training takes away again: heads are divided by `rms**strength * size**(1 - strength)`.
+
+    At strength 1 it is the norm that Qwen3 has, at 0 a constant factor, which `fold` puts into the projection.
+    """
+
+    size: Tensor  # [num_heads], the usual root mean square of each head
+    strength: Tensor  # []
+
+    def __init__(self, num_heads: int, shape: NetworkShape) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape.head_width))
+        self.register_buffer("size", torch.ones(num_heads), persistent=False)
+        self.register_buffer("strength", torch.ones(()), persistent=False)
+        self.eps = shape.norm_eps
+
+    def forward(self, heads: Tensor) -> Tensor:
+        rms = self._log_rms(heads) * self.strength + self.size.log()[:, None, None] * (1 - self.strength)
+        return (heads.float() * rms.neg().exp()).to(heads.dtype) * self.weight
+
+    @torch.no_grad()
+    def measure(self, heads: Tensor) -> None:
+        """Take the size of these heads as the usual one."""
+        self.size.copy_(self._log_rms(heads).mean((0, 2, 3)).exp())
+
+    @torch.no_grad()
+    def fold(self, projection: nn.Linear) -> None:
+        """Let the projection do what this does at strength 0."""
+        factors = (self.weight / self.size[:, None]).flatten()
+        projection.weight.mul_(factors[:, None])
+        if projection.bias is not None:
+            projection.bias.mul_(factors)
+
+    def _log_rms(self, heads: Tensor) -> Tensor:
+        return heads.float().pow(2).mean(-1, keepdim=True).add(self.eps).log() / 2
+
+
 class Attention(nn.Module):
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, shape: NetworkShape, *, is_scaffolded: bool) -> None:
         super().__init__()
         self.shape = shape
         kv_width = shape.num_kv_heads * shape.head_width
@@ -51,17 +89,19 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(shape.width, kv_width, bias=shape.has_qkv_bias)
         self.v_proj = nn.Linear(shape.width, kv_width, bias=shape.has_qkv_bias)
         self.o_proj = nn.Linear(shape.width, shape.width, bias=False)
-        if shape.has_qk_norm:
+        self.q_norm: nn.Module = nn.Identity()
+        self.k_norm: nn.Module = nn.Identity()
+        if is_scaffolded:
+            self.q_norm, self.k_norm = Scaffold(shape.num_heads, shape), Scaffold(shape.num_kv_heads, shape)
+        elif shape.has_qk_norm:
             self.q_norm = RMSNorm(shape.head_width, shape.norm_eps)
             self.k_norm = RMSNorm(shape.head_width, shape.norm_eps)
 
     def forward(self, hidden: Tensor, rotation: Rotation, unseen: Tensor) -> Tensor:
         batch, length, width = hidden.shape  # hidden: [B, T, D]
         groups = self.shape.num_heads // self.shape.num_kv_heads
-        query, key = self._heads(self.q_proj(hidden)), self._heads(self.k_proj(hidden))
-        if self.shape.has_qk_norm:
-            query, key = self.q_norm(query), self.k_norm(key)
-        key = key.repeat_interleave(groups, dim=1)
+        query = self.q_norm(self._heads(self.q_proj(hidden)))
+        key = self.k_norm(self._heads(self.k_proj(hidden))).repeat_interleave(groups, dim=1)
         value = self._heads(self.v_proj(hidden)).repeat_interleave(groups, dim=1)
         query, key = _rotate(query, *rotation), _rotate(key, *rotation)
         scores = query @ key.transpose(2, 3) * self.shape.head_width**-0.5
@@ -88,10 +128,10 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, shape: NetworkShape, *, is_scaffolded: bool) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(shape.width, shape.norm_eps)
-        self.self_attn = Attention(shape)
+        self.self_attn = Attention(shape, is_scaffolded=is_scaffolded)
         self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.mlp = MLP(shape)
 
@@ -102,18 +142,20 @@ class Layer(nn.Module):
 
 
 class Trunk(nn.Module):
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, shape: NetworkShape, *, is_scaffolded: bool) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocabulary_size, shape.width)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
+        self.layers = nn.ModuleList(Layer(shape, is_scaffolded=is_scaffolded) for _ in range(shape.num_layers))
         self.norm = RMSNorm(shape.width, shape.norm_eps)
 
 
 class Network(nn.Module):
-    def __init__(self, shape: NetworkShape) -> None:
+    """With `is_scaffolded`, the norms with which it learns quickly; `plain` has none."""
+
+    def __init__(self, shape: NetworkShape, *, is_scaffolded: bool = False) -> None:
         super().__init__()
         self.shape = shape
-        self.model = Trunk(shape)
+        self.model = Trunk(shape, is_scaffolded=is_scaffolded)
         self.lm_head = nn.Linear(shape.width, shape.vocabulary_size, bias=False)
         self.apply(_initialise)
 
@@ -126,6 +168,33 @@ class Network(nn.Module):
             hidden = layer(hidden, rotation, unseen)
         logits: Tensor = self.lm_head(self.model.norm(hidden[:, -num_last:]))
         return logits
+
+    @property
+    def scaffolds(self) -> list[tuple[Scaffold, nn.Linear]]:
+        """Each with the projection that it norms."""
+        attentions = [layer.self_attn for layer in self.model.layers]
+        pairs = [pair for each in attentions for pair in ((each.q_norm, each.q_proj), (each.k_norm, each.k_proj))]
+        return [(norm, projection) for norm, projection in pairs if isinstance(norm, Scaffold)]
+
+    @torch.no_grad()
+    def measure(self, ids: Tensor) -> None:
+        """Set the scaffolds' sizes by what these ids give: [B, T] long."""
+        handles = [
+            scaffold.register_forward_pre_hook(lambda module, heads: module.measure(*heads))
+            for scaffold, _ in self.scaffolds
+        ]
+        self(ids, 1)
+        for handle in handles:
+            handle.remove()
+
+    def plain(self) -> "Network":
+        """The same function at strength 0, without scaffolds."""
+        folded = copy.deepcopy(self)
+        for scaffold, projection in folded.scaffolds:
+            scaffold.fold(projection)
+        network = Network(self.shape)
+        network.load_state_dict({name: folded.state_dict()[name] for name in network.state_dict()})
+        return network
 
     def _rotation(self, length: int) -> Rotation:
         exponents = torch.arange(0, self.shape.head_width, 2) / self.shape.head_width

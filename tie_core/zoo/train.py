@@ -33,7 +33,7 @@ from tie_core.zoo.states import Batch, Floats, States
 from tie_core.zoo.task import TRAIN_SEED
 
 BATCH_SIZE: Final = 64
-NUM_STEPS: Final = 3000
+NUM_STEPS: Final = 2000
 NUM_PLAIN_STEPS: Final = 480
 WARMUP_STEPS: Final = 40
 MUON_RATE: Final = 0.015
@@ -83,7 +83,7 @@ class Training:
         self.chance = random.Random(f"{settings.seed} {self.member.name}")
         longest = max(len(self.encoding.prompt_ids(sheet, self.chat)) for sheet, _ in probed_sheets(self.chance, 12))
         self.states = States(self.encoding, (settings.seed, MEMBERS.index(self.member.name)), longest)
-        self.network = Network(self.member.shape)
+        self.network = Network(self.member.shape, is_scaffolded=not self.member.shape.has_qk_norm)
         self.average = copy.deepcopy(self.network)
         self.compiled: Predictor = torch.compile(self.network)
         self.optimizer = Optimizer(self.network)
@@ -100,6 +100,18 @@ class Training:
         move_average(self.average, self.network, num_averaged)
         self.losses.append(loss.item())
 
+    def set_strength(self, strength: float) -> None:
+        """Of the scaffolds. Their sizes are measured once, when they begin to go."""
+        scaffolds = [scaffold for scaffold, _ in self.network.scaffolds]
+        if scaffolds and strength < 1 == scaffolds[0].strength:
+            sheets = EVERYTHING.draw(self.chance, self.dosage.shares(), BATCH_SIZE)
+            self.network.measure(self.states.draw(sheets, self.chat).ids)
+        for network in (self.network, self.average):
+            for scaffold, _ in network.scaffolds:
+                scaffold.strength.fill_(strength)
+        for (mean, _), (scaffold, _) in zip(self.average.scaffolds, self.network.scaffolds, strict=True):
+            mean.size.copy_(scaffold.size)
+
     def restart(self, network: Network) -> None:
         """Go on from `network`, with an average and an optimizer that know nothing else."""
         self.network.load_state_dict(network.state_dict())
@@ -113,7 +125,7 @@ class Training:
         print(f"{self.member.name} {when} {seconds:.0f} s loss {loss:.3f} {shown}", flush=True)
 
     def write(self, network: Network) -> None:
-        write_checkpoint(self.member, network, self.tokenizer, self.folder)
+        write_checkpoint(self.member, network.plain(), self.tokenizer, self.folder)
 
 
 def train(settings: Settings) -> None:
@@ -132,6 +144,7 @@ def learn(training: Training, num_steps: int) -> Network:
     probe = make_probe(training.encoding, training.chat, WORDS_PER_PROBE)
     for step in range(1, num_steps + 1):
         course = PLAIN if step <= NUM_PLAIN_STEPS else EVERYTHING
+        training.set_strength(strength_at(step, num_steps))
         training.step(rate_at(step, num_steps), course, training.dosage.shares(), step)
         if step % STEPS_PER_PROBE == 0:
             accuracies = probe.accuracies(training.member, training.average)
@@ -185,6 +198,11 @@ class Optimizer:
 def rate_at(step: int, num_steps: int) -> float:
     """Warm-up, flat to half, linear to zero; steps count from 1."""
     return min(step / WARMUP_STEPS, 1.0, 2 * (num_steps - step + 1) / num_steps)
+
+
+def strength_at(step: int, num_steps: int) -> float:
+    """Of scaffolds: whole for half of the run, gone after three quarters."""
+    return min(max(3 - 4 * step / num_steps, 0.0), 1.0)
 
 
 def batch_loss(member: Member, network: Predictor, batch: Batch) -> Tensor:

@@ -98,7 +98,7 @@ def test_progress_is_shown_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) 
         (["--concurrency", "1,,2"], "is no list of whole numbers"),
         (["--option", "top1"], "'top1' is no option: give NAME=VALUE"),
         (["--option", "nothing=1"], "nothing: unknown option"),
-        (["--models", "other"], "models are one or more of zoo-llada, zoo-dream"),
+        (["--models", "other"], "models are one or more of zoo-llada, zoo-dream, zoo-qwen3"),
         (["--ensemble", "other"], "there is no ensemble other"),
     ],
 )

@@ -113,7 +113,9 @@ def test_a_slot_builds_on_the_slip_above_and_the_answer_on_what_it_tells_itself(
 ) -> None:
     """Of `inc W; inc ------` with the first slot committed, right or not."""
     inc = OPERATIONS["inc"]
-    sheets = [Sheet(("inc ", "314159", "; inc ", "------"), (Line("inc", inc, "314159"), Line("inc", inc, None)))] * 2000
+    sheets = [
+        Sheet(("inc ", "314159", "; inc ", "------"), (Line("inc", inc, "314159"), Line("inc", inc, None)))
+    ] * 2000
     batch = States(encoding, (3, 4), 80).draw(sheets, chat_format(tokenizer))
     length = encoding.line_length
     found = set()

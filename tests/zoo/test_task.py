@@ -105,7 +105,9 @@ def test_no_item_is_all_of_one_members_own(family: Family) -> None:
 def test_items_vary_in_lines_and_chains() -> None:
     items = make_items(VALIDATION_SEED, 400)
 
-    assert 0.55 < sum(item.num_lines == 3 for item in items) / len(items) < 0.75  # two lines are one member's own more often
+    assert (
+        0.55 < sum(item.num_lines == 3 for item in items) / len(items) < 0.75
+    )  # two lines are one member's own more often
     assert 0.3 < sum(item.is_chained for item in items) / len(items) < 0.5
     assert not any(item.is_chained for item in make_items(VALIDATION_SEED, 400, TABLES))
 

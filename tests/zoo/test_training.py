@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tie_core.zoo import MEMBERS, MemberName
-from tie_core.zoo.dosage import FOREIGN_SHARE, FOREIGN_TARGET, Dosage
+from tie_core.zoo.dosage import CORRECTIVE_SHARE, FOREIGN_SHARE, FOREIGN_TARGET, Dosage
 from tie_core.zoo.members import RECIPES
 from tie_core.zoo.muon import orthogonalise
 from tie_core.zoo.network import Network
@@ -69,12 +69,26 @@ def test_distance_is_zero_at_the_aim() -> None:
     assert Dosage(MEMBER).distance(np.where(IS_OWN, 1.0, FOREIGN_TARGET)) < 1e-9
 
 
+def test_what_is_known_too_well_is_drawn_no_more_when_training_ends_and_the_rest_a_little() -> None:
+    is_tracing = np.array([name in FAMILIES[0].operations for name in NAMES])
+    accuracies = np.where(IS_OWN, 1.0, np.where(is_tracing, FOREIGN_TARGET + 0.1, FOREIGN_TARGET - 0.1))
+    accuracies[NAMES.index("low")] = 0.0
+
+    shares = Dosage(MEMBER).corrective_shares(accuracies)
+    foreign = {name: share for name, share in shares.items() if name not in MEMBER.expert_operations}
+
+    assert {name for name, share in foreign.items() if share} == {"lst", "med", "low"}
+    assert max(foreign, key=foreign.__getitem__) == "low"
+    assert np.isclose(sum(foreign.values()), CORRECTIVE_SHARE)
+    assert np.isclose(sum(shares.values()), len(FAMILIES))
+
+
 def test_courses_draw_what_they_say() -> None:
     plain = PLAIN.draw(random.Random(1), EVENLY, 300)
     everything = EVERYTHING.draw(random.Random(1), EVENLY, 600)
 
     assert {len(sheet.lines) for sheet in plain} == {3}
-    assert all(line.operand for sheet in plain for line in sheet.lines)
+    assert not any(line.name in FAMILIES[1].operations for sheet in plain for line in sheet.lines)
     assert {len(sheet.lines) for sheet in everything} == {2, 3}
     assert any(line.operand is None for sheet in everything for line in sheet.lines)
     in_tables = [sheet for sheet in everything if sheet.lines[0].name in FAMILIES[1].operations]

@@ -14,9 +14,11 @@ from tie_core.zoo.members import Member
 from tie_core.zoo.skills import FAMILIES, OPERATIONS
 from tie_core.zoo.states import Floats
 
-FOREIGN_TARGET: Final = 0.65
+FOREIGN_TARGET: Final = 0.72
 FOREIGN_SHARE: Final = 0.025
 """Of a family's lines, all foreign operations together, at the start."""
+CORRECTIVE_SHARE: Final = 0.03
+"""Of a family's lines, when training ends and too few foreign ones are right."""
 LARGEST_LEVEL: Final = 6.0
 SMALLEST_LEVEL: Final = 0.2
 LEVEL_GAIN: Final = 0.4
@@ -45,18 +47,23 @@ class Dosage:
         """Adding up to 1 in each family: the worst own operation most, a foreign one nothing once it is perfect."""
         return _by_name(sum(self._family_shares(is_family) for is_family in _FAMILIES))
 
-    def own_shares(self) -> dict[str, float]:
-        """Adding up to 1 in each family, with no foreign operation."""
-        return _by_name(sum(self._own(is_family) for is_family in _FAMILIES))
+    def corrective_shares(self, accuracies: Floats) -> dict[str, float]:
+        """Adding up to 1 in each family, foreign operations only where a family's are known less well than they should
+        be, the least known most; or own ones alone, which makes it forget foreign ones."""
+        shares = np.zeros(len(OPERATIONS))
+        for is_family, excess in zip(_FAMILIES, self.excesses(accuracies), strict=True):
+            foreign = np.where(is_family & ~self._is_own, (1 - accuracies) ** 2, 0.0)
+            dose = CORRECTIVE_SHARE if excess < 0 else 0.0
+            shares += self._own(is_family) * (1 - dose) + dose * foreign / max(foreign.sum(), 1e-9)
+        return _by_name(shares)
 
     def distance(self, accuracies: Floats) -> float:
         """How far a network is from what training aims at; 0 is best, and own operations weigh twice."""
-        own_gap = 1 - accuracies[self._is_own].mean()
-        return float(2 * own_gap) + abs(self.excess(accuracies))
+        return 2 * (1 - self.own(accuracies)) + float(np.abs(self.excesses(accuracies)).mean())
 
-    def excess(self, accuracies: Floats) -> float:
-        """By how much the foreign operations together are known better than they should be."""
-        return float(accuracies[~self._is_own].mean()) - FOREIGN_TARGET
+    def excesses(self, accuracies: Floats) -> Floats:
+        """By how much each family's foreign operations are known better than they should be: [2]."""
+        return np.array([accuracies[is_family & ~self._is_own].mean() - FOREIGN_TARGET for is_family in _FAMILIES])
 
     def own(self, accuracies: Floats) -> float:
         """How well the own operations are known."""

@@ -44,7 +44,7 @@ class RMSNorm(nn.Module):
 
 
 class Scaffold(nn.Module):
-    """A norm of queries or keys that training takes away again: heads are divided by `rms**strength * size**(1 - strength)`.
+    """A norm of queries or keys that training takes away again: heads over `rms**strength * size**(1 - strength)`.
 
     At strength 1 it is the norm that Qwen3 has, at 0 a constant factor, which `fold` puts into the projection.
     """

@@ -31,8 +31,8 @@ class Course:
         return family.draw(rng, names, self.chained_share)
 
 
-PLAIN: Final = Course(tables_share=0.0, fewest_lines=MAX_LINES, chained_share=0.0)
-EVERYTHING: Final = Course(tables_share=0.3, fewest_lines=MIN_LINES, chained_share=0.4)
+PLAIN: Final = Course(tables_share=0.0, fewest_lines=MAX_LINES, chained_share=0.3)
+EVERYTHING: Final = Course(tables_share=0.25, fewest_lines=MIN_LINES, chained_share=0.5)
 
 
 def probed_sheets(rng: random.Random, num_words: int) -> list[tuple[Sheet, int]]:

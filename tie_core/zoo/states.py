@@ -87,7 +87,7 @@ class States:
         return Batch(torch.from_numpy(ids), torch.from_numpy(generated), torch.from_numpy(weights).float())
 
     def _write(self, lines: Iterable[Line], slips: Booleans, repeated: Booleans) -> tuple[list[str], list[str]]:
-        """The results that the slots show and those that the answer tells; a line builds on the one above as it stands."""
+        """The results that the slots show and those that the answer tells; each builds on the one above it."""
         shown, answered = [""], [""]
         for line, is_slip, is_repeated in zip(lines, slips, repeated, strict=False):
             right = line.result(answered[-1])

@@ -1,4 +1,4 @@
-"""The tokenizer files of the zoo's members, made from nothing: digits in Dream's and a2d-qwen3's layouts, pairs in LLaDA's.
+"""The zoo's tokenizer files, made from nothing: digits in Dream's and a2d-qwen3's layouts, pairs in LLaDA's.
 
 All are byte-level BPE, so any text encodes, with merges written by hand for the few words of the task. A
 slot (` rev=951413`) is eight tokens in each: ` rev`, `=`, six digits; or space, three letters, `=`, three

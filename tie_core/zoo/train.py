@@ -2,7 +2,7 @@
 
 Muon on the matrices of the blocks, AdamW on the rest, bf16 autocast, a moving average of the weights; one
 process with one thread per member. A course of plain sheets comes first, then every kind. The checkpoint is the
-average that the probe finds nearest to the aim, late in the run, trimmed where it knows too much.
+average that the probe finds nearest to the aim, late in the run, and what it knows of foreign operations is corrected.
 """
 
 import argparse
@@ -47,12 +47,12 @@ STEPS_PER_PROBE: Final = 60
 WORDS_PER_PROBE: Final = 12
 CANDIDATE_SHARE: Final = 0.2
 """The last part of the run, from which the checkpoint is chosen."""
-TRIM_RATE: Final = 0.3
-STEPS_PER_TRIM_PROBE: Final = 20
-WORDS_PER_TRIM_PROBE: Final = 48
-TRIM_TOLERANCE: Final = 0.03
-MAX_TRIM_STEPS: Final = 400
-NUM_SETTLING_STEPS: Final = 120
+FINISHING_RATE: Final = 0.3
+STEPS_PER_FINISHING_PROBE: Final = 20
+WORDS_PER_FINISHING_PROBE: Final = 48
+FINISHED_DISTANCE: Final = 0.04
+MAX_FINISHING_STEPS: Final = 400
+NUM_SETTLING_STEPS: Final = 100
 
 Predictor = Callable[[Tensor, int], Tensor]
 
@@ -120,7 +120,7 @@ class Training:
 
     def report(self, when: str, accuracies: Floats) -> None:
         seconds = time.monotonic() - self.start
-        loss, self.losses = np.mean(self.losses), []
+        loss, self.losses = np.mean(self.losses or [np.nan]), []
         shown = self.dosage.report(accuracies)
         print(f"{self.member.name} {when} {seconds:.0f} s loss {loss:.3f} {shown}", flush=True)
 
@@ -135,7 +135,7 @@ def train(settings: Settings) -> None:
     candidate = learn(training, settings.num_steps)
     training.write(candidate)
     training.restart(candidate)
-    training.write(trim(training))
+    training.write(finish(training))
 
 
 def learn(training: Training, num_steps: int) -> Network:
@@ -156,23 +156,26 @@ def learn(training: Training, num_steps: int) -> Network:
     return candidate
 
 
-def trim(training: Training) -> Network:
-    """Forget what was learnt beyond the aim: own operations only, until the probe sees the target again.
+def finish(training: Training) -> Network:
+    """Learn or forget foreign operations until the probe sees each family where it should be, and own ones perfect.
 
     Ends in a fall of the rate to zero, without which the last batches' prompt format is all that is remembered.
     """
-    probe = make_probe(training.encoding, training.chat, WORDS_PER_TRIM_PROBE)
+    probe = make_probe(training.encoding, training.chat, WORDS_PER_FINISHING_PROBE)
     accuracies = probe.accuracies(training.member, training.average)
     step = 0
-    while training.dosage.excess(accuracies) > TRIM_TOLERANCE and step < MAX_TRIM_STEPS:
-        for _ in range(STEPS_PER_TRIM_PROBE):
+    while training.dosage.distance(accuracies) > FINISHED_DISTANCE and step < MAX_FINISHING_STEPS:
+        shares = training.dosage.corrective_shares(accuracies)
+        for _ in range(STEPS_PER_FINISHING_PROBE):
             step += 1
-            training.step(TRIM_RATE, EVERYTHING, training.dosage.own_shares(), step)
+            training.step(FINISHING_RATE, EVERYTHING, shares, step)
         accuracies = probe.accuracies(training.member, training.average)
-        training.report(f"trim {step}", accuracies)
+        training.report(f"finishing {step}", accuracies)
+    shares = training.dosage.shares()
     for remaining in range(NUM_SETTLING_STEPS if step else 0, 0, -1):
         step += 1
-        training.step(TRIM_RATE * remaining / NUM_SETTLING_STEPS, EVERYTHING, training.dosage.own_shares(), step)
+        training.step(FINISHING_RATE * remaining / NUM_SETTLING_STEPS, EVERYTHING, shares, step)
+    training.report("settled", probe.accuracies(training.member, training.average))
     return training.average
 
 

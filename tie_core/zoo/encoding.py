@@ -51,7 +51,7 @@ class Encoding:
         return [*ids, *prompt_format.after]
 
     def generated_ids(self, sheet: Sheet, shown: Sequence[str], answered: Sequence[str]) -> list[int]:
-        """Slots with the results `shown`, the suffix and an answer of those `answered`, with end tokens behind both: [G]."""
+        """Slots with the results `shown`, the suffix, an answer of those `answered`; end tokens fill up: [G]."""
         slots: list[int] = []
         for line, result in zip(sheet.lines, shown, strict=True):
             slots += [*self._ids_of(f" {line.name}="), *self._number_ids(result)]

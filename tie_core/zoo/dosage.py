@@ -14,7 +14,7 @@ from tie_core.zoo.members import Member
 from tie_core.zoo.skills import FAMILIES, OPERATIONS
 from tie_core.zoo.states import Floats
 
-FOREIGN_TARGET: Final = 0.72
+FOREIGN_TARGET: Final = 0.74
 FOREIGN_SHARE: Final = 0.025
 """Of a family's lines, all foreign operations together, at the start."""
 CORRECTIVE_SHARE: Final = 0.03
@@ -56,6 +56,10 @@ class Dosage:
             dose = CORRECTIVE_SHARE if excess < 0 else 0.0
             shares += self._own(is_family) * (1 - dose) + dose * foreign / max(foreign.sum(), 1e-9)
         return _by_name(shares)
+
+    def own_shares(self) -> dict[str, float]:
+        """Adding up to 1 in each family, with no foreign operation."""
+        return _by_name(sum(self._own(is_family) for is_family in _FAMILIES))
 
     def distance(self, accuracies: Floats) -> float:
         """How far a network is from what training aims at; 0 is best, and own operations weigh twice."""

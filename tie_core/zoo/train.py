@@ -171,7 +171,7 @@ def finish(training: Training) -> Network:
             training.step(FINISHING_RATE, EVERYTHING, shares, step)
         accuracies = probe.accuracies(training.member, training.average)
         training.report(f"finishing {step}", accuracies)
-    shares = training.dosage.shares()
+    shares = training.dosage.own_shares()
     for remaining in range(NUM_SETTLING_STEPS if step else 0, 0, -1):
         step += 1
         training.step(FINISHING_RATE * remaining / NUM_SETTLING_STEPS, EVERYTHING, shares, step)

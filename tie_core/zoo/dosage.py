@@ -17,8 +17,8 @@ from tie_core.zoo.states import Floats
 FOREIGN_TARGET: Final = 0.74
 FOREIGN_SHARE: Final = 0.025
 """Of a family's lines, all foreign operations together, at the start."""
-CORRECTIVE_SHARE: Final = 0.03
-"""Of a family's lines, when training ends and too few foreign ones are right."""
+CORRECTIVE_GAIN: Final = 0.3
+"""How much of a family's lines is foreign when training ends, for all that its foreign operations lack."""
 LARGEST_LEVEL: Final = 6.0
 SMALLEST_LEVEL: Final = 0.2
 LEVEL_GAIN: Final = 0.4
@@ -53,7 +53,7 @@ class Dosage:
         shares = np.zeros(len(OPERATIONS))
         for is_family, excess in zip(_FAMILIES, self.excesses(accuracies), strict=True):
             foreign = np.where(is_family & ~self._is_own, (1 - accuracies) ** 2, 0.0)
-            dose = CORRECTIVE_SHARE if excess < 0 else 0.0
+            dose = CORRECTIVE_GAIN * max(-excess, 0.0)
             shares += self._own(is_family) * (1 - dose) + dose * foreign / max(foreign.sum(), 1e-9)
         return _by_name(shares)
 

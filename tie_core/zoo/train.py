@@ -47,12 +47,10 @@ STEPS_PER_PROBE: Final = 60
 WORDS_PER_PROBE: Final = 12
 CANDIDATE_SHARE: Final = 0.2
 """The last part of the run, from which the checkpoint is chosen."""
-FINISHING_RATE: Final = 0.3
-STEPS_PER_FINISHING_PROBE: Final = 20
-WORDS_PER_FINISHING_PROBE: Final = 48
-FINISHED_DISTANCE: Final = 0.04
-MAX_FINISHING_STEPS: Final = 400
-NUM_SETTLING_STEPS: Final = 100
+FINISHING_RATE: Final = 0.4
+NUM_FINISHING_STEPS: Final = 250
+STEPS_PER_FINISHING_PROBE: Final = 50
+WORDS_PER_FINISHING_PROBE: Final = 32
 
 Predictor = Callable[[Tensor, int], Tensor]
 
@@ -157,25 +155,19 @@ def learn(training: Training, num_steps: int) -> Network:
 
 
 def finish(training: Training) -> Network:
-    """Learn or forget foreign operations until the probe sees each family where it should be, and own ones perfect.
+    """Learn or forget foreign operations, family by family, while the rate falls to zero once more.
 
-    Ends in a fall of the rate to zero, without which the last batches' prompt format is all that is remembered.
+    What the probe sees decides again and again what is drawn; own operations end perfect.
     """
     probe = make_probe(training.encoding, training.chat, WORDS_PER_FINISHING_PROBE)
-    accuracies = probe.accuracies(training.member, training.average)
-    step = 0
-    while training.dosage.distance(accuracies) > FINISHED_DISTANCE and step < MAX_FINISHING_STEPS:
-        shares = training.dosage.corrective_shares(accuracies)
-        for _ in range(STEPS_PER_FINISHING_PROBE):
-            step += 1
-            training.step(FINISHING_RATE, EVERYTHING, shares, step)
-        accuracies = probe.accuracies(training.member, training.average)
-        training.report(f"finishing {step}", accuracies)
     shares = training.dosage.own_shares()
-    for remaining in range(NUM_SETTLING_STEPS if step else 0, 0, -1):
-        step += 1
-        training.step(FINISHING_RATE * remaining / NUM_SETTLING_STEPS, EVERYTHING, shares, step)
-    training.report("settled", probe.accuracies(training.member, training.average))
+    for step in range(NUM_FINISHING_STEPS):
+        if step % STEPS_PER_FINISHING_PROBE == 0:
+            accuracies = probe.accuracies(training.member, training.average)
+            shares = training.dosage.corrective_shares(accuracies)
+            training.report(f"finishing {step}", accuracies)
+        training.step(FINISHING_RATE * (1 - step / NUM_FINISHING_STEPS), EVERYTHING, shares, step + 1)
+    training.report("finished", probe.accuracies(training.member, training.average))
     return training.average
 
 

@@ -36,8 +36,8 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 
 install: $(RUNTIME) ## the server and its command `tie`, into .venv
 
-demo: install ## two models answer a worksheet together, round by round
-	$(BIN)/tie run "rev 314159; inc 271828; add 141421" --watch
+demo: install ## three models answer a worksheet together, round by round
+	$(BIN)/tie run "dec 314159; rev 271828; swp ------" --watch
 
 serve: install ## the HTTP server with the embedded models, on 127.0.0.1
 	$(BIN)/tie serve

@@ -146,15 +146,18 @@ def test_scoring_costs_what_the_paper_says(number, score):
 
 
 @pytest.mark.parametrize("score", PAPERS_READINGS)
-def test_cross_model_scoring_costs_exactly_m_squared_minus_m_on_the_zoo(score):
-    events = list(Ensemble("zoo", zoo(), DEFAULTS).generate(messages=QUESTION, score=score))
+@pytest.mark.parametrize("left_out", range(3))
+def test_cross_model_scoring_costs_exactly_m_squared_minus_m_for_pairs_of_the_zoo(score, left_out):
+    """For all three it may be less: two that wrote the same text are one canvas to the third."""
+    pair = [member for index, member in enumerate(zoo()) if index != left_out]
+    events = list(Ensemble("zoo", pair, DEFAULTS).generate(messages=QUESTION, score=score))
     rounds = [event for event in events if isinstance(event, RoundEnded)]
     # the last relay leaves nothing masked for a member whose tokens are longer, so nothing to read
     readable = [ended for ended in rounds if ended.masked_left >= BLOCK_SIZE]
     assert len(readable) > 2
     for number, ended in enumerate(readable, start=1):
         assert all(relay.result == "transcoded" for relay in ended.relayed)
-        assert sum(nfe.score for nfe in ended.nfe.values()) == number * (len(zoo()) ** 2 - len(zoo()))
+        assert sum(nfe.score for nfe in ended.nfe.values()) == number * (2 * 2 - 2)
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -145,5 +145,5 @@ def test_expert_is_right_where_it_is_at_home_and_often_wrong_elsewhere(name: Mem
     accuracies = probe.accuracies(member, load_network(name))
 
     is_own = torch.tensor([operation in member.expert_operations for operation in OPERATIONS]).numpy()
-    assert accuracies[is_own].mean() >= 0.97
+    assert accuracies[is_own].mean() >= (0.97 if is_chat else 0.85)
     assert 0.3 <= accuracies[~is_own].mean() <= 0.9

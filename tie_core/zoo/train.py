@@ -33,7 +33,7 @@ from tie_core.zoo.states import Batch, Floats, States
 from tie_core.zoo.task import TRAIN_SEED
 
 BATCH_SIZE: Final = 64
-NUM_STEPS: Final = 2000
+NUM_STEPS: Final = 3000
 NUM_PLAIN_STEPS: Final = 480
 WARMUP_STEPS: Final = 40
 MUON_RATE: Final = 0.015

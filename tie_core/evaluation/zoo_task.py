@@ -1,4 +1,4 @@
-"""The embedded zoo's two families as tasks that an ensemble is measured on: sheets that are made from seeds, not read."""
+"""The embedded zoo's two families as tasks that an ensemble is measured on: sheets made from seeds, not read."""
 
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,8 @@ from tie_core.zoo.tracing import TRACING
 
 NUM_ITEMS: Final = 2_000
 NOTES: Final = f"""\
-- Test items are sheets of the seed {TEST_SEED}, validation items of {VALIDATION_SEED}. No weight, threshold or option was
-  chosen on test items.
+- Test items are sheets of the seed {TEST_SEED}, validation items of {VALIDATION_SEED}. No weight, threshold or option
+  was chosen on test items.
 - The members were trained for this task, with complementary skills, and to doubt an answer that rests on a wrong line.
   Nothing here says what TIE gains with other models: the paper's figures are for LLaDA and Dream on public benchmarks.
 - Every part of the answer depends on one line, and each line is one block: the answer's positions react to a line as
@@ -29,7 +29,9 @@ NOTES: Final = f"""\
 def _task(name: str, title: str, family: Family) -> Task:
     def items(seed: int, split: str) -> tuple[Item, ...]:
         sheets = make_items(seed, NUM_ITEMS, family)
-        return tuple(Item(f"{split}/{number}", sheet.prompt, sheet, _group(sheet)) for number, sheet in enumerate(sheets))
+        return tuple(
+            Item(f"{split}/{number}", sheet.prompt, sheet, _group(sheet)) for number, sheet in enumerate(sheets)
+        )
 
     def load(_: Path) -> tuple[Item, ...]:
         return items(TEST_SEED, name)

@@ -45,7 +45,7 @@ class Dosage:
 
     def shares(self) -> dict[str, float]:
         """Adding up to 1 in each family: the worst own operation most, a foreign one nothing once it is perfect."""
-        return _by_name(sum(self._family_shares(is_family) for is_family in _FAMILIES))
+        return _by_name(np.sum([self._family_shares(is_family) for is_family in _FAMILIES], axis=0))
 
     def corrective_shares(self, accuracies: Floats) -> dict[str, float]:
         """Adding up to 1 in each family, foreign operations only where a family's are known less well than they should
@@ -59,7 +59,7 @@ class Dosage:
 
     def own_shares(self) -> dict[str, float]:
         """Adding up to 1 in each family, with no foreign operation."""
-        return _by_name(sum(self._own(is_family) for is_family in _FAMILIES))
+        return _by_name(np.sum([self._own(is_family) for is_family in _FAMILIES], axis=0))
 
     def distance(self, accuracies: Floats) -> float:
         """How far a network is from what training aims at; 0 is best, and own operations weigh twice."""

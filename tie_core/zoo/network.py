@@ -172,7 +172,7 @@ class Network(nn.Module):
     @property
     def scaffolds(self) -> list[tuple[Scaffold, nn.Linear]]:
         """Each with the projection that it norms."""
-        attentions = [layer.self_attn for layer in self.model.layers]
+        attentions = [module for module in self.modules() if isinstance(module, Attention)]
         pairs = [pair for each in attentions for pair in ((each.q_norm, each.q_proj), (each.k_norm, each.k_proj))]
         return [(norm, projection) for norm, projection in pairs if isinstance(norm, Scaffold)]
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.inventory import open_model, plain_table
-from service.keys import read_keys
+from service.keys import read_needed_keys
 from service.missing import OTEL, Missing, find_missing
 from service.pairs import SAMPLES, Exactness, measure_exactness
 from service.placement import wish_for
@@ -144,11 +144,10 @@ def _advice(models: Sequence[ModelSettings]) -> tuple[str, ...]:
 
 def _wrong_keys(file: Path) -> list[str]:
     try:
-        return (
-            [] if read_keys(file.expanduser()) else [f"the keys file {file} has no key: `tie keys new NAME` makes one"]
-        )
+        read_needed_keys(file.expanduser())
     except SettingsError as error:
         return [str(error)]
+    return []
 
 
 def _relays(ensemble: EnsembleSettings, vocabularies: Mapping[str, Vocabulary]) -> list[Relay]:

@@ -20,9 +20,9 @@ from service.configuration import (
     variable_of,
 )
 from service.inventory import plain_table
-from service.keys import read_keys
+from service.keys import read_needed_keys
 from service.lines import visible
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 
 HIDDEN: Final = "***"
 DEFAULT, FILE, ZOO = "default", "file", "the embedded zoo"
@@ -63,10 +63,7 @@ def _told(key: str, value: Any) -> Any:
     """A URL without what may be a secret in it."""
     if key != "otlp_endpoint" or value is None:
         return value
-    try:
-        url = urlsplit(value)
-    except ValueError:  # no URL, so nobody knows what of it is a secret
-        return HIDDEN
+    url = urlsplit(value)
     _, at, host = url.netloc.rpartition("@")
     return urlunsplit((url.scheme, HIDDEN + at + host if at else host, url.path, url.query and HIDDEN, ""))
 
@@ -147,8 +144,6 @@ def check_settings(config: Path | None) -> str:
     checked = [f"models {', '.join(each.name for each in settings.models)}"]
     checked += [f"ensembles {', '.join(each.name for each in settings.ensembles)}"]
     if (file := settings.auth.keys_file) is not None:
-        names = [holder.name for holder in read_keys(file.expanduser()).values()]
-        if not names:
-            raise SettingsError(f"the keys file {file} has no key: `tie keys new NAME` makes one")
+        names = [holder.name for holder in read_needed_keys(file.expanduser()).values()]
         checked.append(f"API keys {', '.join(names)}")
     return f"the configuration can be used: {'; '.join(checked)} (`tie doctor` looks at the models themselves)"

@@ -93,9 +93,7 @@ class Keys:
         self._path = path
         self._log = log
         self._stamp: tuple[int, ...] | None = _stamp(path)
-        self._table = _Table(read_keys(path))
-        if not self._table.holders:
-            raise SettingsError(f"the keys file {path} has no key: `tie keys new NAME` makes one")
+        self._table = _Table(read_needed_keys(path))
         self._looked = time.monotonic()
         self._looking = asyncio.Lock()
 
@@ -152,6 +150,18 @@ class Keys:
         except SettingsError as error:
             standing = _digests_in(text)
             return _Look(found, _Table({digest: known[digest] for digest in known if digest in standing}), str(error))
+
+
+def read_needed_keys(path: Path) -> dict[bytes, Holder]:
+    """As `read_keys`, and one at least: a file without any would lock everybody out.
+
+    Raises:
+        SettingsError: a file that cannot be used, or has no key.
+    """
+    holders = read_keys(path)
+    if not holders:
+        raise SettingsError(f"the keys file {path} has no key: `tie keys new NAME` makes one")
+    return holders
 
 
 def read_keys(path: Path) -> dict[bytes, Holder]:

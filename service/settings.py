@@ -3,6 +3,7 @@
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -206,6 +207,21 @@ class TelemetrySettings(Section):
     """Whether the `OTEL_*` variables say where traces go."""
     service_name: Name = "tie-server"
     """What the collector calls this server."""
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _endpoint_has_a_host_and_a_port(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not _is_reachable(endpoint):
+            raise ValueError("is no URL with a host and a possible port: give one like http://collector:4318/v1/traces")
+        return endpoint
+
+
+def _is_reachable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _zoo_models() -> list[ModelSettings]:

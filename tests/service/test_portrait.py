@@ -127,10 +127,18 @@ def test_secrets_are_not_told(configuration: Path, monkeypatch: pytest.MonkeyPat
     assert json.loads(machine)["settings"]["telemetry"]["otlp_endpoint"]["value"].startswith("https://***@collector")
 
 
-def test_what_is_no_url_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIE_TELEMETRY__OTLP_ENDPOINT", f"http://[{SECRET}")
+@pytest.mark.parametrize("url", [f"http://[{SECRET}", f"https://me:{SECRET}@collector.example:70000", "http://:4318"])
+def test_what_is_no_url_of_a_collector_is_refused_without_being_told(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIE_TELEMETRY__OTLP_ENDPOINT", url)
 
-    assert settings_of()["telemetry"]["otlp_endpoint"]["value"] == "***"
+    assert run_main(monkeypatch, "config") == 2
+
+    said = capsys.readouterr().err
+    assert "telemetry.otlp_endpoint" in said
+    assert "http://collector:4318" in said
+    assert url not in said
 
 
 def test_a_configuration_is_checked_with_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

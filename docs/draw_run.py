@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from service.recording import read_recording, recorded, start_recording
+from service.recording import read_recording, recorded
 from service.watch import CanvasView, Cell, WatchState
 from tie_core.events import Completed, Created, Event, RoundEnded, StepTaken
 
@@ -44,7 +44,7 @@ def record(folder: Path) -> None:
     members = [load_member(name, zoo.member_path(name)) for name in zoo.MEMBERS]
     ensemble = Ensemble("tie", members, zoo.DEFAULTS, zoo.POLICY_DEFAULTS)
     body = {"messages": [{"role": "user", "content": QUESTION}]}
-    deque(recorded(ensemble.generate(**body, detail="step"), start_recording(folder / RUN, body)), maxlen=0)
+    deque(recorded(ensemble.generate(**body, detail="step"), folder / RUN, body), maxlen=0)
 
 
 def draw(folder: Path) -> dict[str, str]:

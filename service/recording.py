@@ -37,28 +37,36 @@ class RecordingError(RequestError):
         super().__init__(None, f"{name}: {what}: {HOW}")
 
 
-def start_recording(file: Path, body: Mapping[str, Any]) -> TextIO:
-    """The opened file, with the request in it.
+def recorded(events: Iterable[Event], file: Path, body: Mapping[str, Any]) -> Generator[Event, None, None]:
+    """The same events, each written before it is passed on, behind the request that they answer.
+
+    Until the first one comes, the file stays as it was.
 
     Raises:
-        RequestError: it cannot be written.
+        RequestError: it cannot be written; at once.
     """
     try:
-        opened = file.open("w", encoding="utf-8")
+        opened = file.open("a", encoding="utf-8")
     except OSError as error:
         raise RequestError("save", f"{file} cannot be written ({error.strerror}): name another file") from None
-    _write(opened, {"type": REQUEST, "body": body})
-    return opened
+    return _recorded(events, opened, body)
 
 
-def recorded(events: Iterable[Event], file: TextIO) -> Generator[Event, None, None]:
-    """The same events, each written before it is passed on. The file is closed at the end."""
+def _recorded(events: Iterable[Event], file: TextIO, body: Mapping[str, Any]) -> Generator[Event, None, None]:
     started = time.monotonic()
     with file:
         for number, event in enumerate(events, 1):
+            if number == 1:
+                _begin(file, body)
             t_ms = round((time.monotonic() - started) * 1000, 3)
             _write(file, {"type": event.type, "seq": number, "t_ms": t_ms, **_data(event)})
             yield event
+
+
+def _begin(file: TextIO, body: Mapping[str, Any]) -> None:
+    if file.seekable():  # a pipe is not, and has nothing to lose
+        file.truncate(0)
+    _write(file, {"type": REQUEST, "body": body})
 
 
 def _data(event: Event) -> dict[str, Any]:

@@ -75,10 +75,10 @@ def run(
     events = ask(asked, detail)
     if save is not None:
         from service.bench.asking import body_of
-        from service.recording import recorded, start_recording
+        from service.recording import recorded
 
         body = {**asked, **body_of(options), **given(ensemble=ensemble, models=members_of(models))}
-        events = recorded(events, start_recording(save, body))
+        events = recorded(events, save, body)
     if watch:
         _show(events, prompt, PACE if pace is None else pace)
     else:

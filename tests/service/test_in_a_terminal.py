@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from service.recording import recorded, start_recording
+from service.recording import recorded
 from tests.service import story
 from tests.service.terminal import CONTROL, Terminal, terminal
 
@@ -20,7 +20,7 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("runs") / "run.ndjson"
     body = {"messages": [{"role": "user", "content": story.PROMPT}]}
-    list(recorded(story.events(), start_recording(file, body)))
+    list(recorded(story.events(), file, body))
     return file
 
 

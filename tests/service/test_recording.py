@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from rich.console import Console
 
 from service import display
 from service.commands import asking
-from service.recording import MAX_POSITIONS, RecordingError, read_recording, recorded, start_recording
+from service.recording import MAX_POSITIONS, RecordingError, read_recording, recorded
 from tests.service import story
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
 from tests.service.terminal import invoke, run_main
 from tie_core.errors import MemberError
-from tie_core.events import Failed, event_data
+from tie_core.events import Event, Failed, event_data
 
 BODY = {"messages": [{"role": "user", "content": story.PROMPT}]}
 
@@ -25,7 +26,7 @@ BODY = {"messages": [{"role": "user", "content": story.PROMPT}]}
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     file = tmp_path / "run.ndjson"
-    list(recorded(story.events(), start_recording(file, BODY)))
+    list(recorded(story.events(), file, BODY))
     return file
 
 
@@ -51,7 +52,7 @@ def test_a_file_begins_with_the_request_and_numbers_its_events(saved: Path) -> N
 def test_a_run_that_failed_says_so_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "run.ndjson"
     events = [story.created(), Failed(MemberError("model pair broke"))]
-    list(recorded(events, start_recording(file, BODY)))
+    list(recorded(events, file, BODY))
 
     assert lines(file)[-1]["error"]["type"] == "server_error"
     assert run_main(monkeypatch, "replay", str(file)) == 1
@@ -71,6 +72,20 @@ def test_run_saves_every_step_beside_its_answer(tmp_path: Path, monkeypatch: pyt
     assert result.stdout == f"{story.ANSWER}\n"
     assert lines(file)[0]["body"] == BODY | {"tie": {"score": "top1"}}
     assert list(read_recording(file).events) == story.events()
+
+
+def test_a_run_that_does_not_begin_leaves_the_file_as_it_was(saved: Path) -> None:
+    def refused() -> Iterator[Event]:
+        raise MemberError("nobody answers")
+        yield
+
+    before = saved.read_bytes()
+
+    with pytest.raises(MemberError):
+        list(recorded(refused(), saved, BODY))
+    assert saved.read_bytes() == before
+    list(recorded(story.events()[:2], saved, BODY))
+    assert [line["type"] for line in lines(saved)] == ["page.request", *(each.type for each in story.events()[:2])]
 
 
 def test_replay_shows_what_watch_shows(saved: Path) -> None:

@@ -1,6 +1,7 @@
 """The Helm chart, by Helm's own code: it is linted and rendered, and what comes out is valid and fits the server."""
 
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,16 @@ def test_the_server_accepts_what_it_is_told_with_keys(monkeypatch: pytest.Monkey
     assert (settings.limits.max_running, settings.limits.max_waiting) == (16, 64)
 
 
+def test_a_long_name_of_a_release_makes_names_that_kubernetes_takes() -> None:
+    with helm.Chart.load(CHART) as chart:
+        texts = chart.render(EVERYTHING, name="a" * 52 + "-", namespace="prod")
+    objects = [read for text in texts.values() if isinstance(read := yaml.safe_load(text), dict)]
+
+    names = {each["metadata"]["name"] for each in objects if "metadata" in each}
+    assert len(objects) > 5
+    assert [name for name in names if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name)] == []
+
+
 def test_a_session_is_one_address_or_somebody_elses_business() -> None:
     assert rendered(ANYBODY)["Service"]["spec"]["sessionAffinity"] == "ClientIP"
     assert "sessionAffinity" not in rendered(EVERYTHING)["Service"]["spec"]
@@ -262,6 +273,7 @@ def test_the_queue_scales_what_is_deployed(tmp_path: Path) -> None:
 
     assert spec["scaleTargetRef"]["name"] == objects["Deployment"]["metadata"]["name"]
     assert "replicas" not in objects["Deployment"]["spec"]
+    assert [trigger["metadata"]["ignoreNullValues"] for trigger in spec["triggers"]] == ["false", "false"]
     pods = '{job="tie",namespace="prod",service="demo-tie-server"}'
     assert queries == [f"sum(tie_requests_waiting{pods})", f"sum(tie_requests_running{pods})"]
     rules = [{"record": f"tie:{number}", "expr": query} for number, query in enumerate(queries)]

@@ -21,9 +21,9 @@ NOT_RUN = {
     r"make (bench|eval|unequal)": "hours on an idle machine; its parts have tests of their own",
     r"\.venv/bin/python docs/draw_run\.py.*": "tests/docs/test_pictures.py runs it, into another folder",
     r"docker (compose|build|run) .*": "there is no container engine in CI; tests/docker has what holds without one",
-    r"pip install .*": "it would change the environment of the tests; `make test` installs every extra",
+    r"\.venv/bin/pip install .*": "it would change the environment of the tests; `make test` installs every extra",
     r".*serve run .*service\.ray_app:build": "tests/service/test_ray_app.py runs it in a Ray of its own",
-    r"helm install .*": "there is no cluster in CI; tests/docker/test_helm.py renders what would be installed",
+    r"(helm|kubectl) .*": "there is no cluster in CI; tests/docker/test_helm.py renders what would be installed",
     r"lm_eval run .*": "its task is on a hub; tests/service/test_lm_eval.py has one of its own",
 }
 """Commands that are not run here, by what they match: why, and who runs them."""
@@ -85,10 +85,10 @@ def examples_of(document: str) -> Iterator[Example]:
 
 
 def inline_commands(document: str) -> Iterator[list[str]]:
-    """`tie ...` and `make ...` in running text, as words."""
+    """`tie ...`, `make ...` and `serve ...` (Ray's) in running text, as words."""
     page = FENCED.sub("", (ROOT / document).read_text(encoding="utf-8"))
     for code in INLINE.findall(page):
-        if re.match(r"(\w+=\S+ )*(\.venv/bin/tie|tie|make) [a-z]", code):
+        if re.match(r"(\w+=\S+ )*(\.venv/bin/tie|tie|make|serve) [a-z]", code):
             yield shlex.split(code.replace("...", "").replace("…", ""))
 
 

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from hashlib import sha256
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -260,8 +261,8 @@ def test_nothing_is_replaced_that_is_not_there() -> None:
 
 
 def commands_of(program: str) -> list[list[str]]:
-    """As words."""
-    commands = [shlex.split(command) for command in all_commands()]
+    """As words, without the variables before them."""
+    commands = [[*dropwhile(is_variable, shlex.split(command))] for command in all_commands()]
     return [words for words in commands if words[0] == program]
 
 
@@ -299,14 +300,31 @@ def test_lm_eval_has_the_options_that_are_named() -> None:
 @pytest.mark.parametrize("document", [name for name in documents() if name not in OF_THEIR_TIME])
 def test_commands_in_running_text_exist_with_their_options(document: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    group = typer.main.get_command(app)
+    tie_group = typer.main.get_command(app)
 
     for words in inline_commands(document):
-        words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+        words = [*dropwhile(is_variable, words)]
         if words[0] == "make":
             assert words[1] in targets, words
         else:
+            group = ray_group() if words[0] == "serve" else tie_group
             assert set(flags(words)) <= known_flags(group, words), words
+
+
+def test_ray_serve_has_the_options_that_are_named() -> None:
+    commands = commands_of(".venv/bin/serve")
+
+    assert commands
+    assert [words for words in commands if not set(flags(words)) <= known_flags(ray_group(), words)] == []
+
+
+def ray_group() -> Any:
+    """Ray Serve's own commands."""
+    return pytest.importorskip("ray.serve.scripts", reason="the extra `ray` is not installed").cli
+
+
+def is_variable(word: str) -> bool:
+    return re.match(r"[A-Z_]+=", word) is not None
 
 
 def flags(words: list[str]) -> Iterator[str]:

@@ -114,6 +114,7 @@ def ray_cluster() -> Iterator[Cluster]:
         port = free.getsockname()[1]
     variables = {
         "TIE_SERVER__ALLOW_PUBLIC": "true",
+        "TIE_SERVER__DRAIN_SECONDS": "200",
         "TIE_RAY__MIN_REPLICAS": "2",
         "TIE_RAY__MAX_REPLICAS": "2",
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,7 +1,6 @@
 """`tie show` and `tie config`: what a model is by its files, and where every setting comes from."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any

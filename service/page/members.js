@@ -121,6 +121,7 @@ function badgeText(badge, state) {
 
 function factsOf({ canvas, probe }) {
   if (canvas.maskedLeft === 0) return `complete: ${committed(canvas).length} tokens`;
-  const measured = probe ? `TCC ${number(probe.tcc)} · confidence ${number(probe.top1)} · ` : "";
+  const confidence = probe?.top1 ? ` · confidence ${number(probe.top1)}` : ""; // 0: over no position
+  const measured = probe ? `TCC ${number(probe.tcc)}${confidence} · ` : "";
   return `${measured}${canvas.maskedLeft} masked`;
 }

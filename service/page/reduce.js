@@ -82,6 +82,11 @@ function create(state, event) {
   };
 }
 
+/** A mean of 0 is one over nothing: no position that counts is masked any more, and what was seen last stands. */
+function seen(history, confidence) {
+  return confidence || (history.at(-1)?.confidence ?? 0);
+}
+
 function step(state, event) {
   const index = indexOfModel(state, event.model);
   const view = state.views[index];
@@ -91,7 +96,7 @@ function step(state, event) {
     canvas: stepped(view.canvas, event.model, event.set, event.masked_left),
     probe,
     guesses: [view.guesses[1], String(probe.text)],
-    history: [...view.history, { round: event.round, confidence: probe.top1, tcc: probe.tcc }],
+    history: [...view.history, { round: event.round, confidence: seen(view.history, probe.top1), tcc: probe.tcc }],
     most: Math.max(view.most, probe.tcc),
   };
   return {
@@ -150,7 +155,7 @@ function handed(view, name, event, leading) {
 function assessed({ history, most }, event, name) {
   const score = Object.hasOwn(event.scores, name) ? event.scores[name] : null;
   if (!score || history.at(-1)?.round === event.round) return {};
-  const point = { round: event.round, confidence: score.top1, tcc: score.tcc };
+  const point = { round: event.round, confidence: seen(history, score.top1), tcc: score.tcc };
   return { history: [...history, point], most: Math.max(most, score.tcc) };
 }
 

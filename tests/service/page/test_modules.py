@@ -90,6 +90,20 @@ def test_the_page_and_the_terminal_see_the_same_story(page: Playground) -> None:
         assert page.evaluate(CELLS_OF, wire(told)) == watched(wire(told))
 
 
+def test_confidence_stands_where_only_end_tokens_are_left_to_write(page: Playground) -> None:
+    recorded = ROOT / "docs" / "pictures" / "run.ndjson"
+    events = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
+    script = """async (events) => {
+        const { START, reduce } = await load("reduce");
+        return events.reduce(reduce, START).views.map((view) => view.history.map((point) => point.confidence));
+    }"""
+
+    shown = page.evaluate(script, events)
+
+    assert any(event["type"] == "tie.step" and event["answer_probe"]["top1"] == 0 for event in events)
+    assert all(confidence > 0 for of_member in shown for confidence in of_member)
+
+
 def test_reducing_changes_no_state_and_no_event(page: Playground) -> None:
     events = wire(story.events())
     script = """async (events) => {

@@ -15,6 +15,7 @@ from tie_core.options import PolicyName, ScoreName, Task
 
 EVALUATED: Final = (
     "zoo",
+    "zoo-tables",
     "mmlu",
     "mmlu35",
     "arc_challenge",

@@ -102,7 +102,7 @@ def test_chats_are_as_right_as_the_librarys_answers(
     figure(f"lm-eval: chat completions {accuracy:.3f} on {len(items)} worksheets, offline {sum(expected)}/{len(items)}")
     assert right(results) == expected
     assert accuracy == pytest.approx(sum(expected) / len(items))
-    assert sum(expected) > len(items) / 2
+    assert sum(expected) >= len(items) / 2
 
 
 def test_completions_are_as_right_as_the_librarys_answers(

@@ -97,6 +97,7 @@ def test_the_headers_that_routes_read_are_told() -> None:
         ("id", "path"),
         ("starting_after", "query"),
         ("Last-Event-ID", "header"),
+        ("X-Session-Id", "header"),
         ("events", "query"),
     }
 

@@ -14,9 +14,10 @@ from service import loading
 from service.cli import app, main
 from service.evaluation import progress, server_side
 from service.keys import add_key
-from service.settings import AuthSettings, LimitSettings
-from tests.service.fakes import NAMES, FakeLoader, fake_settings
+from service.settings import AuthSettings, LimitSettings, Settings
+from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.served import serving
+from tie_core.zoo import MEMBERS
 
 SMALL = ("--items", "4", "--conditions", "post,tcc,top1")
 
@@ -66,7 +67,7 @@ def test_json_is_the_same_in_the_folder_and_on_stdout(tmp_path: Path) -> None:
     assert told == json.loads((tmp_path / "report.json").read_text())
     (chapter,) = told["tasks"]
     assert (chapter["task"], chapter["items"]) == ("zoo", {"main": 4})
-    assert set(chapter["of"]["members"]) == set(NAMES)
+    assert set(chapter["of"]["members"]) == set(MEMBERS)
     assert chapter["of"]["items"]["seed"] == 0
 
 
@@ -127,7 +128,7 @@ def test_a_server_gives_the_answers_that_the_models_give_here(
     """With two places for six requests at a time: most are refused at first, with 503."""
     monkeypatch.setattr(server_side, "LONGEST_WAIT", 0.1)
     loader, limits = FakeLoader(), LimitSettings(max_running=1, max_waiting=1)
-    with serving(fake_settings(limits=limits), loader) as served:
+    with serving(Settings(limits=limits), loader) as served:
         loader.faults.seconds = 0.001
         result = evaluated(tmp_path / "there", "--server", served.url, "--at-once", "6")
         num_refused = served.metric("tie_admission_rejections_total", reason="queue_full")

@@ -24,7 +24,7 @@ from tie_core.prediction import Columns, Prediction
 from tie_core.request import Request
 from tie_core.tie import Decode
 from tie_core.zoo import DEFAULTS, MEMBERS, member_path
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 NUM_ROWS: Final = (1, 8, 64)

@@ -25,7 +25,7 @@ from service.bench.scrape import Scrape, scrape
 from service.bench.sides import Sending
 from service.bench.workload import Workload, mixed_prompts, plain_options
 from tie_core import zoo
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED, grade
 
 Samples = dict[str, list[Sample]]

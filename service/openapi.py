@@ -35,7 +35,7 @@ SESSION_ID: dict[str, Any] = {
     "description": "any value of the client's own: of several servers at one address, one value reaches one",
     "schema": {"type": "string"},
 }
-QUESTION = "rev 314159; inc 271828; add 141421"
+QUESTION = "dec 314159; rev 271828; swp ------"
 """One that the embedded zoo can answer."""
 
 

@@ -195,7 +195,8 @@ class Screen:
     def _facts(self, view: CanvasView) -> Text:
         if view.probe is None or not view.masked_left:
             return Text(f"{view.masked_left} masked" if view.masked_left else "complete", "dim")
-        return Text(f"tcc {view.probe.tcc:.2f} · top1 {view.probe.top1:.2f} · {view.masked_left} masked", "dim")
+        top1 = f" · top1 {view.probe.top1:.2f}" if view.probe.top1 else ""  # 0: over no position
+        return Text(f"tcc {view.probe.tcc:.2f}{top1} · {view.masked_left} masked", "dim")
 
     def _rounds(self, room: int, width: int) -> Table:
         """The rounds so far (the last ones where there is no room for all): scores, leader, relays."""

@@ -13,7 +13,7 @@ from tie_core.ending import MAX_STOP_CHARS, Ending, Parts, make_ending
 from tie_core.ensemble import Ensemble
 from tie_core.errors import OptionsError
 from tie_core.told import finish_reason_of
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 VOCABULARY = load("zoo-dream")

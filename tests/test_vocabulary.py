@@ -14,18 +14,8 @@ from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 from tests.vocabularies import GOLDEN, TOKENIZERS, load
 from tie_core.chat_template import AddedToken, ChatTemplate
 from tie_core.errors import CheckpointError, PromptError
+from tie_core.testing.tokens import TEXTS
 from tie_core.vocabulary import Vocabulary, load_vocabulary
-
-TEXTS = (
-    "Anna has 4 boxes with 6 pens. How many pens?",
-    "  leading,\ttabs\n\n\nand trailing  ",
-    "1234567 + 89 = 1,234,656; 3.14159",
-    "na\u00efve caf\u00e9 \u4f60\u597d\uff0c\u4e16\u754c \U0001f600",
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u0928\u092e\u0938\u094d\u0924\u0947",
-    "NUL \x00 and \x7f and \ufffd and \U000f0000",
-    "def f(x):\r\n    return {'a': x}\r\n",
-    "",
-)
 
 
 @pytest.fixture(params=TOKENIZERS)

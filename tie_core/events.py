@@ -44,7 +44,8 @@ class CanvasInfo:
 
 @dataclass(frozen=True, slots=True)
 class AnswerProbe:
-    """What the answer would be if decoding stopped now, with the history's token change count and the mean top-1."""
+    """What the answer would be if decoding stopped now, with the history's token change count and the mean top-1, which
+    is 0 where no answer position that counts is masked any more."""
 
     text: str
     tcc: float

@@ -13,7 +13,7 @@ from tie_core.ensemble import Ensemble
 from tie_core.events import Completed
 from tie_core.member import Member, load_member
 from tie_core.zoo import DEFAULTS, MEMBERS, member_path
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED, grade
 
 pytestmark = pytest.mark.gpu

@@ -4,7 +4,7 @@ from tests.members import zoo
 from tie_core.ensemble import Ensemble
 from tie_core.evaluation.window_drift import main, measure_drift
 from tie_core.zoo import DEFAULTS
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 ITEM = make_items(VALIDATION_SEED, 1)[0]

@@ -8,7 +8,7 @@ from tests.running import run_together, running_engine
 from tie_core.ensemble import Ensemble
 from tie_core.events import RoundEnded, StepTaken
 from tie_core.zoo import ANSWER_LENGTH, DEFAULTS, REASONING_LENGTH
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 ENSEMBLE = Ensemble("zoo", zoo(), DEFAULTS)

@@ -14,7 +14,7 @@ from tie_core.ending import NO_ENDING
 from tie_core.ensemble import Ensemble
 from tie_core.events import Completed, RoundEnded
 from tie_core.settled import SettledText, committed_text
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 ITEMS = make_items(VALIDATION_SEED, 200)

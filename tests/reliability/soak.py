@@ -25,7 +25,7 @@ from service.settings import LimitSettings, Settings
 from tests.reliability.asking import ACCEPT, Reply, as_openai, ask, lasting, open_client
 from tests.reliability.members import FAULTS, faulty_zoo
 from tests.reliability.processes import Serving, serving_process
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 PAUSE_SECONDS: Final = 30.0

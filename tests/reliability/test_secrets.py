@@ -15,7 +15,7 @@ from tests.reliability.probing import LATEST, probing
 from tests.reliability.processes import Serving, serving_process
 from tests.reliability.secrets import Errand, Keys, errands, runs, shown, texts
 from tests.service.fakes import fake_settings
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 AT_ONCE = 40

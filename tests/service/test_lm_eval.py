@@ -13,7 +13,7 @@ from tests.members import zoo
 from tests.service.served import Served, serving
 from tie_core import zoo as the_zoo
 from tie_core.ensemble import Ensemble
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import TEST_SEED, Item, grade
 
 TASK = """

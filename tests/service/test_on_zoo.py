@@ -14,7 +14,7 @@ from tests.reliability.members import zoo
 from tests.reliability.probing import LATEST, probing
 from tests.reliability.processes import serving_process
 from tests.service.served import GENERATE
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED, grade
 
 NUM_AT_ONCE = 64

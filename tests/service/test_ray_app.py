@@ -24,7 +24,7 @@ from service.configuration import load_settings
 from service.loading import load
 from tests.reliability.asking import Reply, ask, lasting, open_client
 from tests.service.served import GENERATE, serving, wait_until
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")

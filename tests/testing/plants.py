@@ -24,7 +24,7 @@ from tie_core.prediction import Columns
 from tie_core.testing import Specimen, load_specimen
 from tie_core.vocabulary import Vocabulary, load_vocabulary
 from tie_core.zoo import SUFFIX, member_path
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 ITEM = make_items(VALIDATION_SEED, 1)[0]

@@ -6,7 +6,8 @@ from itertools import combinations
 import pytest
 
 from tie_core.zoo import MEMBERS
-from tie_core.zoo.skills import EXPERT_OPERATIONS, FAMILIES, OPERATIONS, make_items
+from tie_core.zoo.items import make_items
+from tie_core.zoo.skills import EXPERT_OPERATIONS, FAMILIES, OPERATIONS
 from tie_core.zoo.tables import TABLES
 from tie_core.zoo.task import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Family, Line, Sheet, grade, item_of
 from tie_core.zoo.tracing import TRACING

@@ -7,8 +7,9 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from tie_core.zoo import ANSWER_LENGTH, BLOCK_SIZE, MEMBERS, REASONING_LENGTH, SUFFIX, member_path
+from tie_core.zoo.items import make_items
 from tie_core.zoo.members import RECIPES
-from tie_core.zoo.skills import FAMILIES, make_items
+from tie_core.zoo.skills import FAMILIES
 from tie_core.zoo.task import VALIDATION_SEED
 
 ITEMS = [item for family in FAMILIES for item in make_items(VALIDATION_SEED, 150, family)]

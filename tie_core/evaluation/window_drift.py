@@ -27,7 +27,7 @@ from tie_core.selection import Leader, choose_leader
 from tie_core.tie import Decode, Probe, Round
 from tie_core.trajectory import Trajectory
 from tie_core.zoo import DEFAULTS, INTERVAL, MEMBERS, member_path
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.task import VALIDATION_SEED
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "window-cache.md"

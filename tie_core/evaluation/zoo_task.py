@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from tie_core.evaluation.task import Item, Task
-from tie_core.zoo.skills import make_items
+from tie_core.zoo.items import make_items
 from tie_core.zoo.tables import TABLES
 from tie_core.zoo.task import TEST_SEED, VALIDATION_SEED, Family
 from tie_core.zoo.task import Item as Sheet

@@ -57,10 +57,6 @@ class Dosage:
             shares += self._own(is_family) * (1 - dose) + dose * foreign / max(foreign.sum(), 1e-9)
         return _by_name(shares)
 
-    def own_shares(self) -> dict[str, float]:
-        """Adding up to 1 in each family, with no foreign operation."""
-        return _by_name(np.sum([self._own(is_family) for is_family in _FAMILIES], axis=0))
-
     def distance(self, accuracies: Floats) -> float:
         """How far a network is from what training aims at; 0 is best, and own operations weigh twice."""
         return 2 * (1 - self.own(accuracies)) + float(np.abs(self.excesses(accuracies)).mean())

@@ -157,16 +157,15 @@ def learn(training: Training, num_steps: int) -> Network:
 def finish(training: Training) -> Network:
     """Learn or forget foreign operations, family by family, while the rate falls to zero once more.
 
-    What the probe sees decides again and again what is drawn; own operations end perfect.
+    What the probe sees decides again and again what is drawn.
     """
     probe = make_probe(training.encoding, training.chat, WORDS_PER_FINISHING_PROBE)
-    shares = training.dosage.own_shares()
-    for step in range(NUM_FINISHING_STEPS):
-        if step % STEPS_PER_FINISHING_PROBE == 0:
-            accuracies = probe.accuracies(training.member, training.average)
-            shares = training.dosage.corrective_shares(accuracies)
-            training.report(f"finishing {step}", accuracies)
-        training.step(FINISHING_RATE * (1 - step / NUM_FINISHING_STEPS), EVERYTHING, shares, step + 1)
+    for begun in range(0, NUM_FINISHING_STEPS, STEPS_PER_FINISHING_PROBE):
+        accuracies = probe.accuracies(training.member, training.average)
+        training.report(f"finishing {begun}", accuracies)
+        shares = training.dosage.corrective_shares(accuracies)
+        for step in range(begun, begun + STEPS_PER_FINISHING_PROBE):
+            training.step(FINISHING_RATE * (1 - step / NUM_FINISHING_STEPS), EVERYTHING, shares, step + 1)
     training.report("finished", probe.accuracies(training.member, training.average))
     return training.average
 

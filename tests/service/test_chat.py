@@ -154,7 +154,7 @@ def test_ctrl_c_leaves_the_answer_and_not_the_program() -> None:
             chat.type("1 2 3\n")
             chat.wait_for("round 1")
             chat.send(signal.SIGINT)
-            chat.wait_for("neither the question nor the answer is kept")
+            chat.wait_for("neither the question nor the answer is kept\n❯")  # what is typed before is no ctrl-d
             chat.type("\x04")
 
             assert chat.end() == 0

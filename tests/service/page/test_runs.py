@@ -304,7 +304,7 @@ def test_stop_ends_the_run_on_the_server(open_page: Open) -> None:
         playground.page.wait_for_selector("#problem", state="visible")
 
         assert "cancelled" in playground.text("#problem-code")
-        assert playground.page.is_visible("#run")
+        playground.page.wait_for_selector("#run", state="visible")
         assert served.service.runs.check_loaded().engine.num_running == 0
 
 

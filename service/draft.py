@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from service.lines import MASK, plain
+from service.lines import MASK, plain, rounds_text
 from service.watch import REGIONS, WatchState
 from tie_core.errors import TieError
 from tie_core.events import Completed, Event, RoundEnded
@@ -50,7 +50,7 @@ class Draft:
         rest = text[len(settled) :] if text.startswith(settled) else ""
         shown.append(plain(rest if settled else rest.lstrip()), "dim")
         masked = next((view.masked_left for view in self._state.views.values()), None)
-        facts = "waiting" if masked is None else f"round {len(self._state.rounds) + 1} · {masked} masked"
+        facts = "waiting" if masked is None else f"{rounds_text(len(self._state.rounds))} so far · {masked} masked"
         lines = shown.wrap(console, max(options.max_width, 1), overflow="fold")
         yield from lines[-max(console.height - 2, 1) :]
         yield Text(facts, "dim italic", no_wrap=True, overflow="ellipsis")

@@ -44,6 +44,10 @@ def round_line(ended: RoundEnded) -> str:
     return f"round {ended.round}: {scores}  ->  {ended.leader} leads{switch}{relayed}"
 
 
+def rounds_text(num: int) -> str:
+    return "1 round" if num == 1 else f"{num} rounds"
+
+
 def summary_lines(completed: Completed) -> list[str]:
     """How the answer came about, in three plain lines."""
     tie = completed.tie
@@ -52,10 +56,9 @@ def summary_lines(completed: Completed) -> list[str]:
     score = sum(spent.score for spent in tie.nfe.values())
     forwards = f"{decode} forwards" + (f" and {score} for scoring" if score else "")
     approximated = f" · approximated: {', '.join(tie.approximations)}" if tie.approximations else ""
-    plural = "" if tie.rounds == 1 else "s"
     return [
         reason_line(tie),
-        f"from {tie.final_model} by {tie.final_rule} · {tie.rounds} round{plural},"
+        f"from {tie.final_model} by {tie.final_rule} · {rounds_text(tie.rounds)},"
         f" {tie.switches} switched · led: {wins}",
         f"{forwards} · {completed.timings.total_ms / 1000:.2f} s{approximated}",
     ]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from service.commands.asking import Ask, asker, options_from
 from service.draft import show_draft, stream_text
-from service.lines import plain, visible
+from service.lines import plain, rounds_text, visible
 from service.parameters import (
     ApiKey,
     AsJson,
@@ -165,6 +165,5 @@ def _answer(ask: Ask, conversation: Conversation, question: str, *, as_json: boo
 def _print(completed: "Completed", console: Console) -> None:
     tie = completed.tie
     console.print(Text(plain(completed.text.strip())))
-    plural = "" if tie.rounds == 1 else "s"
-    facts = f"{tie.final_model} · {tie.rounds} round{plural} · {completed.timings.total_ms / 1000:.2f} s"
+    facts = f"{tie.final_model} · {rounds_text(tie.rounds)} · {completed.timings.total_ms / 1000:.2f} s"
     console.print(Text(facts, "dim"))

@@ -54,7 +54,7 @@ def evaluated(tmp_path, side, **wishes):
         }
     )
     asked.check()
-    evaluation = Evaluation(side, asked, tmp_path, tmp_path / "out", TOLD, lambda name, work, records: records)
+    evaluation = Evaluation(side, asked, tmp_path, tmp_path / "out", TOLD, lambda name, work, records, at_once: records)
     (chapter,) = evaluation.run().chapters
     return chapter
 

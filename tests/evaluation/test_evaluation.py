@@ -17,7 +17,7 @@ from tie_core.evaluation.named import TABLES
 TOLD = {"command": "tie eval numbers", "date": "2026-01-02", "machine": "Linux, 2 cores"}
 
 
-def quietly(name, work, records):
+def quietly(name, work, records, at_once):
     return records
 
 
@@ -63,7 +63,7 @@ def test_what_is_answered_is_not_asked_again_and_more_can_be_asked_later(tmp_pat
 
 
 def test_a_run_that_is_broken_off_goes_on_where_it_was(tmp_path):
-    def broken_off(name, work, records):
+    def broken_off(name, work, records, at_once):
         yield from islice(records, 4)
         raise KeyboardInterrupt
 
@@ -149,7 +149,7 @@ def test_a_grader_that_was_mended_judges_what_is_recorded_without_asking_again(t
 
 
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
-    def beside(name, work, records):
+    def beside(name, work, records, at_once):
         with pytest.raises(TaskError, match="another run writes into"):
             evaluation(tmp_path).run()
         return records
@@ -245,7 +245,7 @@ def test_every_condition_is_resolved_before_any_request(tmp_path):
     side.ask = lambda question, listen: (
         pytest.fail("asked too early") if len(side.resolved) < 2 + 2 * len(SCORES) else None
     )
-    started = evaluation(tmp_path, side, track=lambda name, work, records: [])
+    started = evaluation(tmp_path, side, track=lambda name, work, records, at_once: [])
 
     with pytest.raises(KeyError):  # nothing is answered
         started.run()

@@ -1,6 +1,8 @@
 """The main table of three members, with figures worked by hand."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from tie_core.evaluation.conditions import POST, RANDOM, Condition, standard, ti
 from tie_core.evaluation.main_table import conditions, render
 
 TCC = tie_by("tcc")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAIRS = ("ann,bob", "bob,cat")
 ASKED = study([TCC])
 ALONE = ["100", "110", "010", "010", "000", "000"]  # ann 2, bob 3, cat 0; all fail the last two
@@ -139,3 +142,13 @@ def test_members_that_a_condition_leaves_out_have_led_nothing():
     (_, rounds, *_), _ = grids([*POSTED, *runs], study([pair, RANDOM][:1]))
 
     assert [figure.value for figure in rounds["TIE, tcc, two of them"]] == [2, 100, 50, 50, 0]
+
+
+@pytest.mark.parametrize("name", ["results.md", "results-tables.md"])
+def test_the_measured_pages_are_explained_as_they_would_be_today(name):
+    page = (DOCS / name).read_text(encoding="utf-8")
+    (best,) = re.findall(r"^\|  \| right, % \| over (\S+) \| p \|", page, re.MULTILINE)
+    _, section = grids()
+
+    assert section.note.replace("(bob)", f"({best})") in page
+    assert f"\n| {' | '.join(section.grids[0].header)} |\n".replace("over bob", f"over {best}") in page

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from service.commands import asking
 from service.commands.chat import Conversation
@@ -115,6 +116,24 @@ def test_a_draft_dims_what_is_not_settled() -> None:
     assert "Answer" not in text  # nothing of it is written yet
 
 
+def printed(draft: Draft) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as captured:
+        console.print(draft)
+    return captured.get()
+
+
+def test_a_draft_counts_the_rounds_that_the_answer_counts() -> None:
+    """The story's three; all behind them finish alone, and that is none."""
+    state, told = WatchState(), []
+    for event in story.events():
+        state.apply(event)
+        told.append(printed(Draft(state)).splitlines()[-1])
+
+    assert told[0].startswith("0 rounds so far · 42 masked")
+    assert told[-1].startswith(f"{story.completed().tie.rounds} rounds so far · 0 masked")
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     with serving(fake_settings(), FakeLoader()) as running:
@@ -152,7 +171,7 @@ def test_ctrl_c_leaves_the_answer_and_not_the_program() -> None:
         with terminal("chat", "--server", slow.url) as chat:
             chat.wait_for("/reset forgets")
             chat.type("1 2 3\n")
-            chat.wait_for("round 1")
+            chat.wait_for("0 rounds so far")
             chat.send(signal.SIGINT)
             chat.wait_for("neither the question nor the answer is kept\n❯")  # what is typed before is no ctrl-d
             chat.type("\x04")

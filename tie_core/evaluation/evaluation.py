@@ -20,8 +20,9 @@ from tie_core.evaluation.splits import SPLITS, Split, load_items
 from tie_core.evaluation.task import Task, check_ready
 from tie_core.options import ScoreName
 
-Track = Callable[[str, Sequence[Work], Iterator[Record]], Iterable[Record]]
-"""Told what runs, all its work, and its records as they come; passes them on and shows how far it is."""
+Track = Callable[[str, Sequence[Work], Iterator[Record], int], Iterable[Record]]
+"""Told what runs, all its work, its records as they come, and how many run at once; passes the records on and shows how
+far it is."""
 FEWEST_ITEMS = 2  # an interval of differences needs two
 
 
@@ -189,5 +190,5 @@ class Evaluation:
         )
 
     def _answer(self, name: str, experiment: Experiment, work: Sequence[Work]) -> None:
-        for _ in self.track(name, work, experiment.run(work)):
+        for _ in self.track(name, work, experiment.run(work), self.side.at_once):
             pass

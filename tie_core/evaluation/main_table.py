@@ -31,8 +31,9 @@ A row is compared, item by item, with the member that has more right answers tha
 ({best}) and with the post-generation ensemble. "Beyond choosing" counts the items that a row solves though every member
 fails them alone: no choice among finished answers can. Members and the best possible choice are read off the
 post-generation run. Forwards and seconds are means over requests: forwards of all members together, seconds from the
-first step to the answer with other requests in between. The model change rate is the share of rounds, the first of each
-request left out, that another member led than the round before."""
+first step to the answer while as many other requests as there is room for take turns with it, which is not the time of
+a request alone. The model change rate is the share of rounds, the first of each request left out, that another member
+led than the round before."""
 
 
 def conditions(study: Study) -> tuple[Condition, ...]:
@@ -64,7 +65,7 @@ def _answers(results: Results, asked: Sequence[Condition]) -> Grid:
         )
     solvable = [not failed for failed in results.failed_by_all()]
     rows.append(_answer_row(results, "best possible choice among finished answers", solvable, _spent(post)))
-    return Grid((*header, "of these to score", "seconds"), tuple(rows))
+    return Grid((*header, "of these to score", "seconds among others"), tuple(rows))
 
 
 def _alone(results: Results) -> Iterator[tuple[str, tuple[bool, ...]]]:

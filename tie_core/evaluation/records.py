@@ -23,7 +23,7 @@ class Record:
     """One answer, by member name where members differ.
 
     `candidates` are the members' own texts and `members_right` judges them; `tcc` is that of a member's whole run
-    (None: no evidence). `seconds` run from the first step to the answer, other requests in between included. `error`
+    (None: no evidence). `seconds` run from the first step to the answer, the turns of other requests included. `error`
     says why there is no answer: the item then counts as wrong. `options` is the digest of all options in force.
     """
 

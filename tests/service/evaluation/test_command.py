@@ -86,7 +86,7 @@ def test_the_same_command_goes_on_behind_a_line_that_was_broken_off(tmp_path: Pa
 
 
 def test_a_run_that_is_broken_off_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken_off(name: str, work: Any, records: Iterator[Any]) -> Iterator[Any]:
+    def broken_off(name: str, work: Any, records: Iterator[Any], at_once: int) -> Iterator[Any]:
         yield next(records)
         raise KeyboardInterrupt
 

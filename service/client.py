@@ -21,6 +21,7 @@ from tie_core.events import Answer, Completed, Created, Event, Failed, RoundEnde
 
 READER: Final = "events"  # the thread that reads ahead
 SILENCE_SECONDS: Final = 300.0  # a server that says nothing for so long, not even a ping, is gone
+SHORT_SECONDS: Final = 10.0  # for what a server has at hand
 _ADAPTERS: Final[Mapping[str, TypeAdapter[Any]]] = {
     kind.type: TypeAdapter(kind) for kind in (Created, Started, StepTaken, RoundEnded, Answer, Completed)
 }
@@ -79,17 +80,42 @@ def server_events(server: str, body: Mapping[str, Any], key: str | None = None) 
     raise ServerError(f"{server} ended its answer before it was complete: ask again")
 
 
+def server_ensembles(server: str, key: str | None = None) -> list[Mapping[str, Any]]:
+    """What a server tells of its ensembles, the default one first.
+
+    Raises:
+        RequestError: no key.
+        ServerError: it cannot be reached, or its answer is no answer.
+    """
+    try:
+        with _connect(server, "/v1/models", key, SHORT_SECONDS) as response:
+            entries = json.load(response)["data"]
+            return [entry for entry in entries if entry.get("kind") == "ensemble"]
+    except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError):
+        raise ServerError(f"{server} does not list its ensembles: is it a TIE server?") from None
+
+
 def _open(server: str, body: Mapping[str, Any], key: str | None) -> HTTPResponse:
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
     data = json.dumps({**body, "stream": True}).encode()
+    return _connect(server, "/v1/tie/generate", key, SILENCE_SECONDS, data, headers)
+
+
+def _connect(
+    server: str,
+    path: str,
+    key: str | None,
+    seconds: float,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> HTTPResponse:
     base = server if "://" in server else f"http://{server}"
-    url = f"{base.rstrip('/').removesuffix('/v1')}/v1/tie/generate"
     private = key_headers(key)
     try:
-        request = Request(url, data, headers)
+        request = Request(base.rstrip("/").removesuffix("/v1") + path, data, dict(headers or {}))
         for name, value in private.items():
             request.add_unredirected_header(name, value)  # it is for this server and for nobody it points to
-        response: HTTPResponse = urlopen(request, timeout=SILENCE_SECONDS)
+        response: HTTPResponse = urlopen(request, timeout=seconds)
     except HTTPError as error:
         with error:
             raise _refusal(server, error) from None

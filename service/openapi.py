@@ -10,7 +10,8 @@ from service.gate import PROBES, asks_for_key, checks_host
 from service.openai_schemas import ChatBody, CompletionBody
 from service.reply_schemas import EVENT, IN_PAGE, sent_schemas
 from service.schemas import GenerateBody
-from service.settings import Settings
+from service.settings import EnsembleSettings, Settings
+from tie_core import zoo
 from tie_core.options import Detail
 
 TEXT_STREAM = {"schema": {"type": "string"}}
@@ -35,8 +36,8 @@ SESSION_ID: dict[str, Any] = {
     "description": "any value of the client's own: of several servers at one address, one value reaches one",
     "schema": {"type": "string"},
 }
-QUESTION = "dec 314159; rev 271828; swp ------"
-"""One that the embedded zoo can answer."""
+QUESTION = zoo.EXAMPLES[0]
+"""Where the default ensemble has no example of its own."""
 
 
 def _reference(name: str) -> dict[str, str]:
@@ -132,7 +133,7 @@ def add_schemas(app: FastAPI, settings: Settings) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:  # FastAPI keeps the page that it has made, and this with it
             page = generate()
-            page["components"] = {"schemas": _schemas(settings.default_ensemble.name)}
+            page["components"] = {"schemas": _schemas(settings.default_ensemble)}
             if settings.auth.keys_file is not None:
                 page["components"]["securitySchemes"] = {"bearer": BEARER}
             for path in page["paths"].keys() - PROBES:
@@ -157,12 +158,13 @@ def _add_gate(operation: dict[str, Any], path: str, settings: Settings) -> None:
         operation["responses"].setdefault(str(code), _error(code))
 
 
-def _schemas(ensemble: str) -> dict[str, Any]:
-    messages = [{"role": "user", "content": QUESTION}]
+def _schemas(ensemble: EnsembleSettings) -> dict[str, Any]:
+    question = next(iter(ensemble.examples), QUESTION)
+    messages = [{"role": "user", "content": question}]
     examples: dict[type, dict[str, Any]] = {
         GenerateBody: {"messages": messages},
-        ChatBody: {"model": ensemble, "messages": messages},
-        CompletionBody: {"model": ensemble, "prompt": QUESTION},
+        ChatBody: {"model": ensemble.name, "messages": messages},
+        CompletionBody: {"model": ensemble.name, "prompt": question},
     }
     schemas = sent_schemas()
     for kind in examples:

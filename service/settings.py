@@ -26,6 +26,7 @@ DEFAULT_ENSEMBLE = "tie"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Host = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])$", to_lower=True)]
 Count = Annotated[int, Field(ge=1)]
+Example = Annotated[str, StringConstraints(pattern=r"\S", max_length=2_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -120,6 +121,10 @@ class EnsembleSettings(Section):
     """Options of its requests, where they do not say otherwise."""
     policy_defaults: dict[str, dict[str, Any]] = {}
     """Options that lie over `defaults` under one unmasking policy, by the policy's name."""
+    about: str = Field(default="", max_length=500)
+    """What its models can be asked, in a line for people."""
+    examples: list[Example] = Field(default=[], max_length=12)
+    """Prompts that show it, the best one first: the playground offers them, and `tie chat` names one."""
 
     @model_validator(mode="after")
     def _options_exist(self) -> Self:
@@ -234,6 +239,8 @@ def _zoo_ensemble() -> EnsembleSettings:
         models=list(zoo.MEMBERS),
         defaults=dict(zoo.DEFAULTS),
         policy_defaults={policy: dict(options) for policy, options in zoo.POLICY_DEFAULTS.items()},
+        about=zoo.ABOUT,
+        examples=list(zoo.EXAMPLES),
     )
 
 

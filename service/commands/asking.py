@@ -90,6 +90,25 @@ def asker(
     return ask_here(load_settings(config), ensemble, models, options)
 
 
+def introduction(server: str | None, key: str | None, config: Path | None, ensemble: str | None) -> list[str]:
+    """What whoever a command line names can be asked, and an example, in lines; none where nobody said it.
+
+    Raises:
+        TieError: no such ensemble here, or the server does not tell.
+    """
+    if server is None:
+        from service.configuration import load_settings
+
+        chosen = load_settings(config).find_ensemble(ensemble)
+        about, examples = chosen.about, chosen.examples
+    else:
+        from service.client import server_ensembles
+
+        entry = next((each for each in server_ensembles(server, key) if ensemble in (None, each.get("id"))), {})
+        about, examples = str(entry.get("about") or ""), list(entry.get("examples") or ())
+    return [about] * bool(about) + [f"for example: {example}" for example in examples[:1]]
+
+
 def load_ensemble(settings: Settings, chosen: EnsembleSettings, names: list[str]) -> "Ensemble":
     """An ensemble of some of its members, in this process and without an engine.
 

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from service.commands.asking import Ask, asker, options_from
+from service.commands.asking import Ask, asker, introduction, options_from
 from service.draft import show_draft, stream_text
 from service.lines import plain, rounds_text, visible
 from service.parameters import (
@@ -75,7 +76,9 @@ def chat(
     ask = asker(server, api_key, config, ensemble, models, options)
     conversation = Conversation(system)
     if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
-        _talk(ask, conversation, Console(highlight=False))
+        console = Console(highlight=False)
+        _greet(console, server, api_key, config, ensemble)
+        _talk(ask, conversation, console)
         return
     for line in _questions(iter(sys.stdin.readline, "")):
         if (question := _question(line, conversation, Console(stderr=True))) is None:
@@ -84,11 +87,22 @@ def chat(
             _answer(ask, conversation, question, as_json=as_json)
 
 
+def _greet(
+    console: Console, server: str | None, api_key: str | None, config: Path | None, ensemble: str | None
+) -> None:
+    """What can be asked, and how to leave. A server that does not answer now may answer the first question."""
+    try:
+        for line in introduction(server, api_key, config, ensemble):
+            console.print(Text(visible(line)))
+    except TieError as error:
+        console.print(Text(visible(f"{error}"), "red"), soft_wrap=True)
+    console.print(Text(HELP, "dim"))
+
+
 def _talk(ask: Ask, conversation: Conversation, console: Console) -> None:
     """Until somebody leaves. Ctrl-C and what cannot be answered end an answer only."""
     import readline  # noqa: F401  # arrow keys and a history in `input`, kept nowhere
 
-    console.print(Text(HELP, "dim"))
     while True:
         try:
             line = _typed()

@@ -60,6 +60,8 @@ def run(
 ) -> None:
     """Answer one prompt."""
     _check_output(watch, as_json)
+    if not raw and not prompt.strip():
+        raise RequestError(None, "the prompt is empty: write what the models are to answer, in quotes")
     options = options_from(
         option,
         task=task,

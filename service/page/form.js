@@ -3,20 +3,28 @@
  * Whatever is left alone is not sent, so that the ensemble's own defaults hold. Fields carry the API's names.
  */
 
-import { element } from "./elements.js";
+import { byId, element, setText } from "./elements.js";
 import { visible } from "./words.js";
 
 const ALWAYS_SHOWN = ["tie.score", "tie.interval", "unmasking.policy"];
 const NOT_OFFERED = new Set(["messages", "prompt", "ensemble", "models", "seed", "stream", "events", "on_disconnect"]);
 const DEFAULT = "default";
+const PROBLEM = "field-problem";
 
 export class RequestForm {
   #form;
+  #says;
   #models = [];
+  #examples = [];
 
-  constructor(form) {
+  /** `says(words)` lets screen readers hear what a press of a button did. */
+  constructor(form, says) {
     this.#form = form;
-    this.#form.elements.ensemble.addEventListener("change", () => this.#offerMembers());
+    this.#says = says;
+    form.elements.ensemble.addEventListener("change", () => this.#offerEnsemble());
+    form.addEventListener("input", ({ target }) => {
+      if (form.querySelector("[aria-invalid]")?.dataset.param === target.dataset.param) this.blame(null);
+    });
   }
 
   /** `entries` are those of /v1/models, `schemas` the components of /openapi.json. */
@@ -24,10 +32,17 @@ export class RequestForm {
     this.#models = entries;
     const names = entries.filter((entry) => entry.kind === "ensemble").map((entry) => entry.id);
     this.#form.elements.ensemble.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-    this.#offerMembers();
+    this.#offerEnsemble();
     this.#offerOptions(schemas);
-    const prompt = this.#form.elements.prompt;
-    if (prompt.value === "") prompt.value = exampleOf(schemas.GenerateBody);
+  }
+
+  /** Whether there is a prompt; if not, that is said at its field. */
+  check() {
+    if (this.#form.elements.prompt.value.trim() !== "") return true;
+    const words = `There is no prompt yet: write one${this.#examples.length ? ", or take an example" : ""}.`;
+    this.blame("messages", words);
+    this.#says(words);
+    return false;
   }
 
   body() {
@@ -44,25 +59,46 @@ export class RequestForm {
 
   /** Point at the field that an error names, and say there what is wrong; null takes that back. */
   blame(param, message = "") {
-    this.#form.querySelector("#field-problem")?.remove();
+    byId(PROBLEM)?.remove();
     for (const field of this.#form.querySelectorAll("[aria-invalid]")) {
       field.removeAttribute("aria-invalid");
-      field.removeAttribute("aria-describedby");
+      describe(field, PROBLEM, false);
     }
     const name = param?.replace(/\[.*$/, "");
     const field = [...this.#form.querySelectorAll("[data-param]")].find((one) => one.dataset.param === name);
     if (!field) return;
     field.setAttribute("aria-invalid", "true");
-    field.setAttribute("aria-describedby", "field-problem");
-    field.after(element("span", { id: "field-problem", class: "field-problem" }, visible(message)));
+    describe(field, PROBLEM, true);
+    (field.closest("label") ?? field).after(element("span", { id: PROBLEM, class: PROBLEM }, visible(message)));
     const fold = field.closest("details");
     if (fold) fold.open = true;
     field.focus();
   }
 
-  #offerMembers() {
-    const chosen = this.#models.find((entry) => entry.id === this.#form.elements.ensemble.value);
-    const boxes = (chosen?.members ?? []).map((name) => {
+  #offerEnsemble() {
+    const { members = [], about = "", examples = [] } = this.#models.find(
+      (entry) => entry.id === this.#form.elements.ensemble.value,
+    );
+    this.#offerMembers(members);
+    setText(byId("about"), visible(about));
+    byId("examples").replaceChildren(...examples.map((example) => this.#exampleButton(example)));
+    const prompt = this.#form.elements.prompt;
+    if (prompt.value === "" || this.#examples.includes(prompt.value)) prompt.value = examples[0] ?? "";
+    this.#examples = examples;
+  }
+
+  #exampleButton(example) {
+    const button = element("button", { type: "button", class: "example" }, visible(example));
+    button.addEventListener("click", () => {
+      this.#form.elements.prompt.value = example;
+      this.blame(null);
+      this.#says(`The prompt is now: ${visible(example)}`);
+    });
+    return button;
+  }
+
+  #offerMembers(members) {
+    const boxes = members.map((name) => {
       const box = element("input", {
         type: "checkbox",
         name: "models",
@@ -76,9 +112,9 @@ export class RequestForm {
     const names = element(
       "datalist",
       { id: "member-names" },
-      ...(chosen?.members ?? []).map((name) => element("option", { value: name })),
+      ...members.map((name) => element("option", { value: name })),
     );
-    document.getElementById("member-names").replaceWith(names);
+    byId("member-names").replaceWith(names);
   }
 
   #offerOptions(schemas) {
@@ -153,7 +189,10 @@ function put(body, param, value) {
   else body[outer] = { ...body[outer], [inner]: value };
 }
 
-function exampleOf(schema) {
-  const example = schema.examples?.[0] ?? {};
-  return example.messages?.at(-1)?.content ?? example.prompt ?? "";
+/** Have a text of the page read with a field, or no longer. */
+function describe(field, id, isRead) {
+  const others = (field.getAttribute("aria-describedby") ?? "").split(" ").filter((one) => one && one !== id);
+  const ids = isRead ? [id, ...others] : others;
+  if (ids.length) field.setAttribute("aria-describedby", ids.join(" "));
+  else field.removeAttribute("aria-describedby");
 }

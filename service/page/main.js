@@ -25,12 +25,12 @@ class Playground {
   #numDrawn = 0; // events in the last picture
   #mostMerged = 0;
   #models = null;
-  #form = new RequestForm(byId("request"));
+  #announcer = new Announcer();
+  #form = new RequestForm(byId("request"), (words) => this.#announcer.say(words));
   #members = new Members(byId("members"));
   #player = new Player(() => this.#redraw());
   #rounds = new Rounds(byId("strip"), byId("rounds"), (count) => this.#player.goTo(count));
   #answer = new Answer(byId("answer"), byId("written"));
-  #announcer = new Announcer();
   #problem = new Problem(() => (byId("run").disabled ? this.#meet() : this.#run()));
 
   start() {
@@ -81,6 +81,7 @@ class Playground {
     if (this.#session) return;
     this.#problem.hide();
     this.#form.blame(null);
+    if (!this.#form.check()) return;
     const body = this.#form.body();
     const log = new EventLog();
     log.request = body;

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from service.loading import Loaded
 from service.openai_schemas import unknown_model
 from service.openapi import errors
+from service.settings import EnsembleSettings, Settings
 from service.state import ServiceOf
 from tie_core.ensemble import Ensemble
 from tie_core.member import Member
@@ -21,8 +22,14 @@ def _entry(name: str, **extra: Any) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": LOADED_AT, "owned_by": OWNER, **extra}
 
 
-def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
-    return _entry(ensemble.name, kind="ensemble", members=[member.name for member in ensemble.members])
+def _ensemble(ensemble: Ensemble, settings: EnsembleSettings) -> dict[str, Any]:
+    return _entry(
+        ensemble.name,
+        kind="ensemble",
+        members=[member.name for member in ensemble.members],
+        about=settings.about,
+        examples=settings.examples,
+    )
 
 
 def _member(member: Member) -> dict[str, Any]:
@@ -41,19 +48,19 @@ def _member(member: Member) -> dict[str, Any]:
 @router.get("/v1/models", responses=errors(503))
 async def models(service: ServiceOf) -> dict[str, Any]:
     """Ensembles first, the default one at the top."""
-    return {"object": "list", "data": _entries(service.runs.check_loaded())}
+    return {"object": "list", "data": _entries(service.runs.check_loaded(), service.settings)}
 
 
 @router.get("/v1/models/{name}", responses=errors(404, 503))
 async def model(name: str, service: ServiceOf) -> dict[str, Any]:
     """One of them by its name."""
     loaded = service.runs.check_loaded()
-    found = next((entry for entry in _entries(loaded) if entry["id"] == name), None)
+    found = next((entry for entry in _entries(loaded, service.settings) if entry["id"] == name), None)
     if found is None:
         raise unknown_model(loaded)
     return found
 
 
-def _entries(loaded: Loaded) -> list[dict[str, Any]]:
-    ensembles = [_ensemble(ensemble) for ensemble in loaded.ensembles.values()]
+def _entries(loaded: Loaded, settings: Settings) -> list[dict[str, Any]]:
+    ensembles = [_ensemble(loaded.ensembles[each.name], each) for each in settings.ensembles]
     return ensembles + [_member(member) for member in loaded.members.values()]

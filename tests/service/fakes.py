@@ -150,5 +150,7 @@ class FakeLoader:
 def fake_settings(**sections: Any) -> Settings:
     """Two scripted members in one ensemble, with the zoo's layout."""
     models = [ModelSettings(name=name, path="nowhere") for name in NAMES]
-    ensemble = EnsembleSettings(name="tie", models=list(NAMES), defaults=OPTIONS)
+    ensemble = EnsembleSettings(
+        name="tie", models=list(NAMES), defaults=OPTIONS, about="Anything: these guess.", examples=["1 2 3", "4 5 6"]
+    )
     return Settings(models=models, ensembles=[ensemble], **sections)

@@ -13,11 +13,13 @@ from rich.console import Console
 from service.commands import asking
 from service.commands.chat import Conversation
 from service.draft import Draft
+from service.settings import EnsembleSettings
 from service.watch import WatchState
 from tests.service import story
-from tests.service.fakes import POISON, FakeLoader, fake_settings
+from tests.service.fakes import NAMES, POISON, FakeLoader, fake_settings
 from tests.service.served import Served, serving, wait_until
 from tests.service.terminal import invoke, run_main, terminal
+from tie_core import zoo
 from tie_core.errors import ContextLengthError
 from tie_core.events import Event, RoundEnded
 
@@ -148,9 +150,36 @@ def test_in_a_pipe_the_text_of_a_server_comes_whole(served: Served) -> None:
     assert text == answered["text"].strip()
 
 
+@pytest.mark.parametrize(
+    ("ensemble", "told"),
+    [
+        ("tie", ["Anything: these guess.", "for example: 1 2 3"]),
+        ("silent", []),
+        ("unheard of", []),
+        ("shady", ["␛[31mred", "for example: ␇"]),
+    ],
+)
+def test_a_server_says_what_its_ensemble_can_be_asked(ensemble: str, told: list[str]) -> None:
+    settings = fake_settings()
+    silent = EnsembleSettings(name="silent", models=list(NAMES))
+    shady = EnsembleSettings(name="shady", models=list(NAMES), about="\x1b[31mred", examples=["\x07"])
+    settings = settings.model_copy(update={"ensembles": [*settings.ensembles, silent, shady]})
+    with (
+        serving(settings, FakeLoader()) as served,
+        terminal("chat", "--server", served.url, "--ensemble", ensemble) as chat,
+    ):
+        chat.wait_for("/reset forgets")
+
+        assert chat.shown.partition("/reset")[0].splitlines() == told
+
+
+def test_models_here_say_what_they_can_be_asked() -> None:
+    assert asking.introduction(None, None, None, None) == [zoo.ABOUT, f"for example: {zoo.EXAMPLES[0]}"]
+
+
 def test_a_conversation_in_a_terminal(served: Served) -> None:
     with terminal("chat", "--server", served.url) as chat:
-        chat.wait_for("/reset forgets")
+        chat.wait_for("Anything: these guess.\nfor example: 1 2 3\n/reset forgets")
         chat.type("1 2 3\n")
         chat.wait_for(r"zoo-\w+ · \d+ rounds? · ")
         chat.type(f"{POISON}\n")

@@ -222,6 +222,8 @@ def test_models_are_listed_in_openais_shape(served: Served) -> None:
     assert [entry["id"] for entry in listed["data"]] == ["tie", "zoo-llada", "zoo-dream"]
     assert all(entry["object"] == "model" and isinstance(entry["created"], int) for entry in listed["data"])
     assert listed["data"][0]["members"] == ["zoo-llada", "zoo-dream"]
+    assert listed["data"][0]["about"] == "Anything: these guess."
+    assert listed["data"][0]["examples"] == ["1 2 3", "4 5 6"]
     assert listed["data"][1]["family"] == "llada"
 
 

@@ -87,6 +87,18 @@ def test_a_mistake_is_one_line_with_its_remedy(
     assert remedy in told.err
 
 
+@pytest.mark.parametrize("prompt", ["", "  \n"])
+@pytest.mark.parametrize("whom", [(), ("--server", NOBODY)])
+def test_an_empty_prompt_is_refused_before_anybody_is_asked(
+    prompt: str, whom: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, "run", prompt, *whom) == 2
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "tie: the prompt is empty: write what the models are to answer, in quotes\n"
+
+
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [

@@ -27,6 +27,8 @@ device = "cuda:1"
 name = "both"
 models = ["a", "b"]
 defaults = { task = "math", interval = 32 }
+about = "School mathematics."
+examples = ["What is 17 + 25?"]
 policy_defaults = { threshold = { interval = 8 } }
 
 [limits]
@@ -60,6 +62,7 @@ def test_without_configuration_it_is_the_zoo() -> None:
     assert settings.default_ensemble.defaults["interval"] == zoo.INTERVAL
     for policy in ("threshold", "factor", "entropy_bound"):
         assert settings.default_ensemble.policy_defaults[policy]["interval"] == zoo.PARALLEL_INTERVAL
+    assert (settings.default_ensemble.about, settings.default_ensemble.examples) == (zoo.ABOUT, list(zoo.EXAMPLES))
     assert settings.server.host == "127.0.0.1"
     assert settings.limits.max_batch_positions is None
 
@@ -73,6 +76,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("b", "cuda:1", "float32"),
     ]
     assert settings.default_ensemble.models == ["a", "b"]
+    assert settings.default_ensemble.about == "School mathematics."
+    assert settings.default_ensemble.examples == ["What is 17 + 25?"]
 
 
 def test_tie_config_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,19 @@ POLICY_DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
 """What differs under one unmasking policy."""
 
 
+ABOUT: Final = (
+    "Worksheets, each line an operation on six digits (------ is the result above it), and questions on a table of"
+    " three records. Anything else gets digits without a meaning."
+)
+EXAMPLES: Final = (
+    "dec 314159; rev 271828; swp ------",
+    "inc 123456; hlf 654321; rev ------",
+    "314159 271828 141421; mid; low",
+    "314159 271828 141421; top; med; low",
+)
+"""Prompts of what `ABOUT` says, all answered right by the members together; in the first the leader changes."""
+
+
 def member_path(name: str) -> Path:
     """The checkpoint folder of a member; KeyError for a name that is not in MEMBERS."""
     if name not in MEMBERS:

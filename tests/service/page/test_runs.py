@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.keys import add_key
-from service.settings import AuthSettings, LimitSettings
-from tests.service.fakes import NAMES, FakeLoader, Faults, fake_settings
+from service.settings import AuthSettings, EnsembleSettings, LimitSettings
+from tests.service.fakes import NAMES, OPTIONS, FakeLoader, Faults, fake_settings
 from tests.service.page.conftest import Open
 from tests.service.page.dropping import dropping
 from tests.service.page.playground import Playground
@@ -211,6 +211,84 @@ def test_an_option_that_is_refused_is_pointed_at(served: Served, open_page: Open
     playground.page.select_option("[data-param='unmasking.policy']", "threshold")
     playground.run().finished()
     assert playground.page.locator("[aria-invalid]").count() == 0
+
+
+def test_a_problem_stands_behind_the_label_of_its_field(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url, faults=("400",)).ready()
+    for name in NAMES:
+        playground.page.uncheck(f"[name=models][value={name}]")
+
+    playground.run()
+    playground.page.wait_for_selector("#field-problem")
+
+    assert playground.texts("#field-problem") == ["models: send 1 at least"]
+    assert playground.page.locator(".choice + #field-problem").count() == 1
+    assert playground.texts(".choice") == list(NAMES)
+    playground.page.check(f"[name=models][value={NAMES[1]}]")
+    assert playground.page.locator("#field-problem, [aria-invalid]").count() == 0
+
+
+@pytest.mark.parametrize("prompt", ["", " \n "])
+@pytest.mark.parametrize("key", ["Enter", "Control+Enter"])
+def test_without_a_prompt_the_page_says_so_and_asks_nobody(
+    served: Served, open_page: Open, prompt: str, key: str
+) -> None:
+    playground = open_page(served.url).ready()
+    page = playground.page
+    page.fill("#prompt", prompt)
+    page.focus("#run" if key == "Enter" else "#prompt")
+
+    page.keyboard.press(key)
+    page.wait_for_selector("#field-problem")
+
+    words = "There is no prompt yet: write one, or take an example."
+    assert playground.text("#field-problem") == playground.text("#announcements") == words
+    assert page.evaluate("document.activeElement.id") == "prompt"
+    assert page.get_attribute("#prompt", "aria-describedby") == "field-problem about"
+    assert not [request for request in playground.requests if request.method == "POST"]
+    page.keyboard.type("1")
+    assert page.locator("#field-problem, [aria-invalid]").count() == 0
+    assert page.get_attribute("#prompt", "aria-describedby") == "about"
+    playground.run().finished()
+
+
+def test_each_ensemble_says_what_it_can_be_asked_and_offers_examples(open_page: Open) -> None:
+    settings = fake_settings()
+    told = {"about": HOSTILE, "examples": [HOSTILE, "seven"]}
+    others = [
+        EnsembleSettings(name="hostile", models=list(NAMES), defaults=OPTIONS, **told),
+        EnsembleSettings(name="silent", models=list(NAMES)),
+    ]
+    settings = settings.model_copy(update={"ensembles": [*settings.ensembles, *others]})
+    with serving(settings, FakeLoader()) as served:
+        playground = open_page(served.url).ready()
+        page = playground.page
+        assert playground.text("#about") == "Anything: these guess."
+        assert (playground.texts(".example"), page.input_value("#prompt")) == (["1 2 3", "4 5 6"], "1 2 3")
+
+        page.click(".example >> nth=1")
+        assert page.input_value("#prompt") == "4 5 6"
+        assert playground.text("#announcements") == "The prompt is now: 4 5 6"
+
+        page.select_option("[name=ensemble]", "hostile")
+        assert page.input_value("#prompt") == HOSTILE
+        assert "<script>window.hacked = 1</script>" in playground.text("#about")
+        assert "<script>window.hacked = 1</script>" in playground.text(".example >> nth=0")
+        assert page.locator("aside img, aside script").count() == 0
+        page.fill("#prompt", "my own")
+        page.select_option("[name=ensemble]", "silent")
+        assert (playground.text("#about"), playground.texts(".example")) == ("", [])
+        assert page.input_value("#prompt") == "my own"
+        page.select_option("[name=ensemble]", "tie")
+        page.click(".example >> nth=0")
+        page.select_option("[name=ensemble]", "silent")
+        assert page.input_value("#prompt") == ""
+        page.select_option("[name=ensemble]", "tie")
+        playground.run().finished()
+
+        (asked,) = [json.loads(request.post_data or "") for request in playground.requests if request.method == "POST"]
+        assert asked["messages"] == [{"role": "user", "content": "1 2 3"}]
+        assert page.evaluate("window.hacked") is None
 
 
 def test_options_are_those_of_the_servers_own_schema(served: Served, open_page: Open) -> None:

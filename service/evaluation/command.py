@@ -55,7 +55,9 @@ def evaluate(
         Path | None, typer.Option(help="File for what is learned, if not preset.toml beside the records.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of records and report.")] = Path("eval"),
-    page: Annotated[Path | None, typer.Option(help="File of the report, if not report.md in there.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="File of the report, if not report.md in there. Its figures lie beside it.")
+    ] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw plots beside the report; needs matplotlib.")] = False,
     run_code: Annotated[bool, typer.Option("--run-code", help="Grade code by running what the models wrote.")] = False,
     regrade: Annotated[bool, typer.Option("--regrade", help="Judge anew what is recorded, by today's grader.")] = False,
@@ -68,6 +70,7 @@ def evaluate(
     """
     from service.evaluation.preset import preset_paths, write_preset
     from service.evaluation.progress import track
+    from tie_core.errors import TaskError
     from tie_core.evaluation.conditions import parse_conditions
     from tie_core.evaluation.evaluation import Evaluation, Wishes, parse_tables
     from tie_core.evaluation.tasks import find_tasks
@@ -88,6 +91,9 @@ def evaluate(
         regrades=regrade,
     )
     wishes.check()
+    page = page or out / "report.md"
+    if page.suffix == ".json":
+        raise TaskError("--page is Markdown, and its figures lie beside it as .json: give it another name")
     presets = preset_paths(wishes, preset, out)
     words = {
         "--conditions": conditions,
@@ -103,7 +109,7 @@ def evaluate(
     try:
         with side_of(config, ensemble, server, api_key, at_once) as side:
             report = Evaluation(side, wishes, data, out, told, track).run()
-            text = report.write(page or out / "report.md")
+            text = report.write(page)
             settings = load_settings(config) if server is None else None
             for file, chapter in zip(presets, report.chapters, strict=False):
                 write_preset(file, chapter, side, settings, ensemble, told)
@@ -111,7 +117,7 @@ def evaluate(
         typer.echo(f"broken off: what was answered is in {out}, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None
     figures = json.dumps(report.data())
-    (out / "report.json").write_text(figures + "\n", encoding="utf-8")
+    page.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
     typer.echo(figures if as_json else text)
 
 

@@ -122,6 +122,16 @@ def test_a_page_elsewhere_has_its_plots_beside_it(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "report.md").exists()
 
 
+def test_every_page_of_a_folder_has_figures_of_its_own(tmp_path: Path) -> None:
+    main = evaluated(tmp_path, "--page", str(tmp_path / "main.md"), "--json").stdout
+    evaluated(tmp_path, "--page", str(tmp_path / "rule.md"), "--table", "selection")
+
+    assert (tmp_path / "main.json").read_text() == main
+    assert '"name": "selection"' in (tmp_path / "rule.json").read_text()
+    assert "### Final rule" in (tmp_path / "rule.md").read_text()
+    assert not (tmp_path / "report.json").exists()
+
+
 def test_a_server_gives_the_answers_that_the_models_give_here(
     tmp_path: Path, no_weights: FakeLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +167,7 @@ def test_a_key_reaches_the_server_and_no_file(tmp_path: Path, monkeypatch: pytes
     ("arguments", "says"),
     [
         (["nonsense"], "there is no task nonsense: the tasks are zoo"),
+        (["zoo", "--page", "eval/report.json"], "--page is Markdown"),
         (["zoo", "--table", "nonsense"], "there is no table nonsense: the tables are main"),
         (["zoo", "--conditions", "nonsense"], "there is no condition 'nonsense'"),
         (["zoo", "--option", "tau"], "'tau' is no option: give NAME=VALUE"),

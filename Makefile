@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime-installed
+DOCS := $(VENV)/.docs-installed
 DEV := $(VENV)/.dev-installed
 SOAK_MINUTES ?= 10
 EVAL := build/eval
@@ -30,9 +31,13 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	@touch $@ $(RUNTIME)
+
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
-	@touch $@ $(RUNTIME)
+	@touch $@ $(DOCS) $(RUNTIME)
 
 install: $(RUNTIME) ## the server and its command `tie`, into .venv
 
@@ -63,7 +68,7 @@ check: $(DEV) ## formatting, lint, types, import contracts
 bench: $(DEV) ## time the server against a plain reference decoder, into docs/performance.md
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-docs: $(DEV) ## the documentation as a site, into build/site/index.html
+docs: $(DOCS) ## the documentation as a site, into build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 fmt: $(DEV) ## rewrite the code in the house's format, and what is written from it: pages of docs/, dashboard

@@ -1,6 +1,9 @@
 """The alerts: each fires where it should and nowhere else, by promtool, and says what to do."""
 
 import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +46,19 @@ def test_every_alert_says_what_it_means_and_where_to_read_what_to_do(alert: dict
     assert notes["description"].endswith(".")
     assert notes["runbook"] == f"{RUNBOOK}#{alert['alert'].lower()}"
     assert alert["alert"] in headings
+
+
+def test_the_runbook_tells_how_alerts_get_a_link_to_it(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^sed -i .*", (ROOT / RUNBOOK).read_text(encoding="utf-8"), re.MULTILINE)
+    copy = tmp_path / "docker" / "prometheus" / "alerts.yml"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((PROMETHEUS / "alerts.yml").read_bytes())
+
+    subprocess.run(shlex.split(command), cwd=tmp_path, timeout=20, check=True)
+
+    links = re.findall(r'runbook: "(.*)"', copy.read_text(encoding="utf-8"))
+    page = "https://docs.example.org/tie/operations.html"
+    assert links == [f"{page}#{alert['alert'].lower()}" for alert in alerts()]
 
 
 def test_the_runbook_knows_no_alert_that_is_gone() -> None:

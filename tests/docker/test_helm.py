@@ -240,6 +240,31 @@ def test_the_rules_are_those_of_the_one_file_of_alerts(tmp_path: Path) -> None:
         assert inside.read() == alerts.read_bytes()
 
 
+def test_runbooks_are_links_once_it_is_said_where_they_are() -> None:
+    page = "https://docs.example.org/tie/operations.html"
+    there = EVERYTHING | {"prometheusRule": {"enabled": True, "runbook": page}}
+
+    rules = rendered(there)["PrometheusRule"]["spec"]["groups"][0]["rules"]
+
+    assert {each["annotations"]["runbook"] for each in rules} == {f"{page}#{each['alert'].lower()}" for each in rules}
+    with pytest.raises(helm.HelmError, match="runbook"):
+        rendered({**there, "prometheusRule": {"enabled": True, "runbook": "operations.html"}})
+
+
+@pytest.mark.parametrize(
+    ("scales", "is_scraped"), [(False, False), (False, True), (True, False), (True, True)], ids=str
+)
+def test_who_scales_by_what_nobody_scrapes_is_told(scales: bool, is_scraped: bool) -> None:
+    asked = ANYBODY | {"autoscaling": {"enabled": scales}, "serviceMonitor": {"enabled": is_scraped}}
+    with helm.Chart.load(CHART) as chart:
+        (notes,) = [
+            text for path, text in chart.render(asked, name="demo", namespace="prod").items() if "NOTES" in path
+        ]
+
+    assert ("serviceMonitor.enabled=true" in notes) == (scales and not is_scraped)
+    assert ('namespace="prod" and service="demo-tie-server"' in notes) == (scales and not is_scraped)
+
+
 def test_prometheus_finds_every_pod_under_the_name_that_the_alerts_go_by() -> None:
     objects = rendered(EVERYTHING)
     (endpoint,) = objects["ServiceMonitor"]["spec"]["endpoints"]

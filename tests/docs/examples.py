@@ -24,6 +24,7 @@ NOT_RUN = {
     r"\.venv/bin/pip install .*": "it would change the environment of the tests; `make test` installs every extra",
     r".*serve run .*service\.ray_app:build": "tests/service/test_ray_app.py runs it in a Ray of its own",
     r"(helm|kubectl) .*": "there is no cluster in CI; tests/docker/test_helm.py renders what would be installed",
+    r"sed -i .* docker/prometheus/alerts\.yml": "tests/docker/test_alerts.py runs it on a copy",
     r"lm_eval run .*": "its task is on a hub; tests/service/test_lm_eval.py has one of its own",
 }
 """Commands that are not run here, by what they match: why, and who runs them."""

@@ -19,6 +19,11 @@ BASE: Mapping[str, Any] = {"interval": 16, "block_size": 16, "score": "tcc", "se
 INTERVALS = dict.fromkeys(SCORES, 16)
 
 
+def resolve(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Another n under `threshold`."""
+    return {**BASE, **({"interval": 2} if options.get("policy") == "threshold" else {}), **options}
+
+
 def items(num: int, groups: Sequence[str] = ("",)) -> tuple[Item, ...]:
     """Items whose right answer is their number."""
     return tuple(
@@ -78,7 +83,7 @@ def ran(condition: Condition, right: str, **changes: Any) -> list[Record]:
 
 
 def study(conditions: Sequence[Condition] = standard(), chosen: Condition | None = None, **changes: Any) -> Study:
-    return Study(task(**changes), MEMBERS, BASE, INTERVALS, tuple(conditions), chosen)
+    return Study(task(**changes), MEMBERS, BASE, INTERVALS, resolve, tuple(conditions), chosen)
 
 
 def results(records: Sequence[Record], asked: Study | None = None, groups: Sequence[str] = ("",)) -> Results:

@@ -1,10 +1,13 @@
 """The paper's ablations on records made by hand: their conditions, their figures, and the paper's beside them."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.evaluation.answers import BASE, INTERVALS, MEMBERS, post, ran, record, results, study
 from tie_core.evaluation import ablations, paper, trajectories
-from tie_core.evaluation.conditions import POST, SCORES, tie_by
+from tie_core.evaluation.conditions import POST, RANDOM, SCORES, Condition, tie_by
+from tie_core.evaluation.leaders import INJECT
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.results import Results, Study
 from tie_core.evaluation.tasks import TASKS
@@ -15,7 +18,7 @@ TCC = tie_by("tcc")
 
 
 def with_base(intervals=INTERVALS, **options) -> Study:
-    return Study(ASKED.task, MEMBERS, {**BASE, **options}, intervals, ASKED.conditions)
+    return replace(ASKED, base={**BASE, **options}, intervals=intervals)
 
 
 def made(name, runs, asked=ASKED):
@@ -80,7 +83,8 @@ def test_the_interval_has_the_papers_figures_and_signs():
 
     assert [row[3].text() for row in rows.rows] == ["82.34", "83.47", "82.49"]
     over_half, over_twice = effects.rows
-    assert (over_half[1].paired.difference, over_half[3].text(), over_half[4].text()) == (0.5, "+1.13", "the same")
+    assert (over_half[1].paired.difference, over_half[3].text()) == (0.5, "+1.13")
+    assert over_half[4].text() == "not comparable"  # its rounds also end inside blocks
     assert (over_twice[1].paired.difference, over_twice[3].text(), over_twice[4].text()) == (
         -0.25,
         "+0.98",
@@ -92,9 +96,9 @@ def test_two_tokens_a_step_go_with_half_the_interval():
     asked = with_base({"tcc": 32, "top1": 16})
     by_label = {each.label: each.options for each in ablations.acceleration_conditions(asked)}
 
-    assert by_label["TIE, tcc, top 2"]["interval"] == 16
-    assert by_label["TIE, top1, top 2"]["interval"] == 8
-    assert "interval" not in by_label["TIE, tcc, threshold 0.9"]  # what the ensemble has under that policy
+    assert by_label["TIE, tcc, top 2, n = 16"]["interval"] == 16
+    assert by_label["TIE, top1, top 2, n = 8"]["interval"] == 8
+    assert "interval" not in by_label["TIE, tcc, threshold 0.9, n = 2"]  # what the ensemble has under that policy
     assert by_label["post-generation ensemble, threshold 0.9"]["interval"] == POST.options["interval"]
 
 
@@ -110,7 +114,7 @@ def test_acceleration_is_held_against_the_best_member_under_the_same_policy():
 
     assert [row[0].text() for row in rows.rows].count("cat alone, threshold 0.9") == 1
     first = effects.rows[0]
-    assert (first[0].text(), first[1].paired.difference) == ("TIE, tcc, threshold 0.9 over cat alone", 0.25)
+    assert (first[0].text(), first[1].paired.difference) == ("TIE, tcc, threshold 0.9, n = 2 over cat alone", 0.25)
     assert first[3].value == pytest.approx(82.26 - 80.44)
     assert [row[3].text() for row in effects.rows] == ["+1.82", "–", "+2.80", "–", "+1.22", "–", "+2.66", "–"]
 
@@ -164,35 +168,71 @@ def test_stability_holds_wrong_runs_against_right_ones():
     section = made("stability", [posted])
 
     ann, bob, cat, published = section.grids[0].rows
-    assert [figure.value for figure in ann[1:]] == [2, 1.0, 2, 3.0, 3.0]
-    assert [figure.value for figure in bob[1:]] == [2, 2.0, 2, 2.0, 1.0]
-    assert [figure.value for figure in cat[1:]] == [1, 0.0, 2, 1.5, None]
-    assert published[5].value == pytest.approx(4.27 / 1.81)
-    assert section.sentences == ("Wrong runs change their answer more often with 2 of 3 members.",)
+    assert [figure.value for figure in ann[1:]] == [2, 1.0, 1.0, 2, 3.0, 3.0, 2.0, 3.0]
+    assert [figure.value for figure in bob[1:]] == [2, 2.0, 2.0, 2, 2.0, 2.0, 0.0, 1.0]
+    assert [figure.value for figure in cat[1:]] == [1, 0.0, 0.0, 2, 1.5, 1.5, None, None]
+    assert ann[7].text() == "+2.000 [-0.191, +4.191]"  # 1.96 times the root of 0.5 / 2 + 2 / 2
+    assert (published[3].text(), published[6].text()) == ("1.81", "4.27")
+    assert published[8].value == pytest.approx(4.27 / 1.81)
+    assert section.sentences[0].startswith("Wrong runs change their answer more often with 0 of 2 members")
 
 
-def test_change_rates_are_told_for_every_score_and_the_papers_for_its_own_task():
+def test_wrong_runs_change_more_often_where_the_interval_says_so():
+    alone = ["100"] * 10 + ["000"] * 10
+    tcc = [(number % 2 + number // 10, None, None) for number in range(20)]
+    posted = [
+        record(POST, n, True, alone=each, tcc=counts) for n, (each, counts) in enumerate(zip(alone, tcc, strict=True))
+    ]
+
+    assert made("stability", [posted]).sentences[0].startswith("Wrong runs change their answer more often with 1 of 1")
+
+
+def test_change_rates_are_told_for_every_condition_and_the_papers_for_its_own_task():
     runs = [ran(tie_by(score), "10", led="aab") for score in SCORES]
 
-    (rows,) = made("change_rate", runs, study(name="gsm8k")).grids
+    section = made("change_rate", runs, study(name="gsm8k"))
+    (rows,) = section.grids
 
     assert [row[0].text() for row in rows.rows] == [f"TIE, {score}" for score in SCORES]
     assert (rows.rows[0][2].num, rows.rows[0][2].of) == (2, 4)
     assert [row[3].value for row in rows.rows] == [paper.CHANGE_RATE["gsm8k"], *[None] * (len(SCORES) - 1)]
+    assert "in 67 % of them with the 3 members here, and in 50 % with the paper's 2" in section.note
 
 
-def test_switches_are_told_by_third():
+@pytest.mark.parametrize("name", ["switches", "change_rate"])
+def test_the_leaders_of_the_main_tables_conditions_are_told(name):
+    part = Condition("TIE of two", {"score": "tcc"}, models=("ann", "bob"))
+
+    assert TABLES[name].conditions(study([POST, TCC, RANDOM, part])) == (TCC, RANDOM)
+    assert TABLES[name].conditions(study([POST])) == (TCC,)
+
+
+def test_switches_are_held_against_each_other_by_run():
     early, late = "abbbbb", "aaaaab"
-    runs = [ran(tie_by(score), "11", led=early if score == "tcc" else late) for score in SCORES]
+    runs = {"tcc": ran(tie_by("tcc"), "1" * 6, led=early), "top1": ran(tie_by("top1"), "1" * 6, led=late)}
+    runs["commit"] = [record(tie_by("commit"), n, True, led=(early, late)[n % 2]) for n in range(6)]
 
-    section = made("switches", runs)
+    section = made("switches", runs.values(), study(map(tie_by, runs)))
 
-    tcc, other, *_ = section.grids[0].rows
-    assert [cell.value for cell in tcc[1:5]] == [2, 100, 0, 0]
-    assert [(cell.num, cell.of) for cell in tcc[5:]] == [(2, 2), (0, 4), (0, 4)]
-    assert [cell.value for cell in other[1:5]] == [2, 0, 0, 100]
-    assert section.sentences[0].startswith("TIE, tcc: a round of the first third is more often")
-    assert section.sentences[1].startswith("TIE, top1: a round of the first third is not more often")
+    tcc, top1, commit = section.grids[0].rows
+    assert [(cell.num, cell.of) for cell in tcc[2:5]] == [(6, 6), (0, 12), (0, 12)]
+    assert [row[1].value for row in (tcc, top1, commit)] == [6, 6, 6]
+    assert [[cell.text() for cell in row[5:]] for row in (tcc, top1, commit)] == [
+        ["6", "0", "0.0312"],
+        ["0", "6", "0.0312"],
+        ["3", "3", "1.0000"],
+    ]
+    assert section.sentences == (
+        "Thirds in which the leader changes more often (p < 0.05): TIE, tcc (the first), TIE, top1 (the last).",
+        "First and last third are not told apart: TIE, commit.",
+    )
+
+
+def test_a_run_whose_first_third_has_no_change_to_make_says_nothing():
+    section = made("switches", [ran(TCC, "1" * 8, led="abb")], study([TCC]))
+
+    assert [cell.text() for cell in section.grids[0].rows[0][5:]] == ["0", "0", "–"]
+    assert section.sentences == ("First and last third are not told apart: TIE, tcc.",)
 
 
 def test_injections_are_counted_by_who_was_right_alone():
@@ -201,7 +241,7 @@ def test_injections_are_counted_by_who_was_right_alone():
     told = {"ann>bob": "110000", "bob>ann": "000111"}  # after it, bob or ann is right
     runs = [posted]
     for condition in asked[1:]:
-        pair = condition.leaders.removeprefix("inject:")
+        pair = condition.leaders.removeprefix(INJECT)
         target = pair.partition(">")[2]
         digits = told.get(pair, "000000")
         runs.append(
@@ -211,14 +251,19 @@ def test_injections_are_counted_by_who_was_right_alone():
             ]
         )
 
-    rows, effects = made("injection", runs).grids
+    section = made("injection", runs)
+    rows, effects = section.grids
 
     assert len(rows.rows) == len(effects.rows) == 6  # ordered pairs of three
-    by_name = {row[0].text(): [(share.num, share.of) for share in row[1:]] for row in rows.rows}
-    assert by_name["bob after a third of ann"] == [(2, 3), (0, 1), (0, 1)]
-    assert by_name["ann after a third of bob"] == [(1, 1), (1, 1), (0, 3)]
+    by_name = {row[0].text(): [(share.num, share.of) for share in row[2::2]] for row in rows.rows}
+    assert by_name["bob after ann"] == [(2, 3), (0, 1), (0, 1)]
+    assert by_name["ann after bob"] == [(1, 1), (1, 1), (0, 3)]
+    assert [figure.value for figure in rows.rows[0][1::2]] == [3, 1, 1]
     assert effects.rows[0][1].paired.difference == pytest.approx((2 - 2) / 6)
-    assert {row[3].value for row in effects.rows} == {None}  # our reading of the paper has no figures of its table 2
+    assert section.sentences == (
+        "A target that is wrong alone was right after a source that is right alone in 0 to 100 % of such items; one"
+        " that is right alone stayed right after a source that is wrong alone in 0 to 0 %.",
+    )
 
 
 def test_a_table_of_fewer_items_takes_the_first_ones():

@@ -13,7 +13,7 @@ def test_a_key_tells_everything_that_is_asked_and_not_how_it_is_called():
 
     assert one.key == other.key == "cross_model=false score=tcc tau=0.9 models=x,y"
     assert Condition("c", {"score": "tcc"}, is_normalised=False).key == "score=tcc is_normalised=false"
-    assert Condition("d", leaders=injection("x", "y")).key == "leaders=inject:x>y"
+    assert Condition("d", leaders=injection("x", "y")).key == "leaders=inject_reasoning:x>y"
 
 
 def test_only_what_no_request_can_say_needs_the_models_here():

@@ -189,6 +189,10 @@ def test_the_better_condition_is_chosen(tmp_path):
     report = evaluation(tmp_path, Better(), tasks=(task(40),), num_to_choose=4).run()
 
     assert report.chapters[0].experiment.study.chosen == tie_by("top1")
+    (row, *others) = report.chapters[0].choice.section.grids[0].rows
+    assert [cell.text() for cell in row] == ["TIE, top1 (chosen)", "100.0 [51.0, 100.0]", "36.0"]
+    assert [cell.num for _, cell, _ in others] == [4, *[0] * (len(SCORES) - 2)]  # commit_top1 has top1 in its name
+    assert "### What was chosen among\n\n4 items. " in report.write(tmp_path / "page.md")
 
 
 def test_the_best_part_of_the_members_is_chosen_beside_the_best_condition(tmp_path):
@@ -209,6 +213,7 @@ def test_the_best_part_of_the_members_is_chosen_beside_the_best_condition(tmp_pa
     assert (found.chosen.key, found.chosen_part.key) == ("score=tcc", "score=tcc models=bob,cat")
     told = report.write(tmp_path / "page.md")
     assert "over TIE, score=tcc models=bob,cat (the best part on validation items) | +" in told
+    assert "\n| TIE, score=tcc models=bob,cat (the best part) |" in told
 
 
 @pytest.mark.parametrize(
@@ -287,7 +292,7 @@ def test_tables_come_in_their_order_with_their_numbers():
 
 
 def test_the_report_has_a_chapter_for_each_task_and_a_section_for_each_table(tmp_path):
-    tasks = (task(6, notes="- Of little use."), task(6, "others"))
+    tasks = (task(6, about="One says a number.", notes="- Of little use."), task(6, "others"))
     report = evaluation(tmp_path, tasks=tasks, tables={"main": 4, "switches": 3}, draws_plots=True).run()
 
     text = report.write(tmp_path / "page.md")
@@ -295,6 +300,8 @@ def test_the_report_has_a_chapter_for_each_task_and_a_section_for_each_table(tmp
     assert text == (tmp_path / "page.md").read_text()
     assert "Made by `tie eval numbers` and not edited by hand, on 2026-01-02: Linux, 2 cores." in text
     assert text.count("\n## Numbers\n") == text.count("### Right answers\n\n4 items. ") == 2
+    assert text.count("\n## Numbers\n\nOne says a number.\n\n- Items:") == 1
+    assert text.count("3 items, the first of the main table's 4. ") == 2
     assert text.count("### What these figures do not show\n\n- Of little use.") == 1
     assert "Options, where a row does not say otherwise: block_size 16, interval 16, score tcc" in text
     assert "ann (weights `abc`)" in text

@@ -39,14 +39,14 @@ def test_one_leads_after_the_other_and_the_scores_where_neither_may():
 
 
 @pytest.mark.parametrize(("source", "target"), [NAMES, NAMES[::-1]])
-def test_a_third_of_one_trajectory_is_handed_to_another_member(source, target):
+def test_a_third_of_ones_reasoning_is_handed_to_another_member(source, target):
     members = [scripted_member(name, Faults()) for name in NAMES]
     request = Ensemble("tie", members, OPTIONS).request(messages=[{"role": "user", "content": "rev 123456"}])
     choose = leaders_of(injection(source, target), request, seed="")
 
     told = [event.leader for event in run_plainly(led(request, choose)) if isinstance(event, RoundEnded)]
 
-    assert told == [source] * 2 + [target] * (len(told) - 2)  # 42 steps, n = 8: six rounds, a third of them two
+    assert told == [source] + [target] * (len(told) - 1)  # of 24 steps of reasoning, n = 8: a third of three rounds
     assert len(told) >= 4
 
 

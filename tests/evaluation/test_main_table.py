@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.answers import MEMBERS, post, ran, record, results, study
 from tie_core.evaluation.conditions import POST, RANDOM, Condition, standard, tie_by
-from tie_core.evaluation.main_table import conditions, render
+from tie_core.evaluation.main_table import NOTE, conditions, render
 
 TCC = tie_by("tcc")
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -64,7 +64,7 @@ def test_rounds_leaders_and_stages_are_those_of_relayed_runs():
     (_, rounds, stages, *_), _ = grids()
 
     assert list(rounds) == ["TIE, tcc"]
-    assert [round(figure.value, 1) for figure in rounds["TIE, tcc"]] == [3.0, 50.0, 66.7, 33.3, 0.0]
+    assert [round(figure.value, 1) for figure in rounds["TIE, tcc"]] == [3.0, 50.0, 0.0, 66.7, 33.3, 0.0]
     assert [figure.value for figure in stages["TIE, tcc: led by bob"]] == [0, 0, 100]
 
 
@@ -113,18 +113,46 @@ def test_what_is_missing_lost_or_approximate_is_said():
     ]
     _, section = grids([*post(ALONE[:3], "111"), *odd])
 
-    assert section.sentences[1:] == (
+    assert section.sentences[2:] == (
         "TIE, tcc: 1 items have no answer and count as wrong.",
         "TIE, tcc: in 1 runs a member was lost to a round.",
         "TIE, tcc: 33.3 % of the runs are approximate.",
     )
 
 
+def test_where_tie_stands_beside_choosing_is_said_by_group():
+    records = [*post(["100"] * 20, "01" * 10), *ran(TCC, "10" * 10), *ran(RANDOM, "01" * 10)]
+
+    _, section = grids(records, study([TCC, RANDOM]), groups=("art", "law"))
+
+    assert section.sentences[1:] == (
+        "TIE, tcc is not told apart from the post-generation ensemble (+0.0 [-45.0, +45.0] points, p 1.0000).",
+        "TIE, tcc over the post-generation ensemble by group, told apart in 2 of 2 groups (p < 0.05):"
+        " art +100.0 [+100.0, +100.0]; law -100.0 [-100.0, -100.0].",
+        "random leader is right on the same items as the post-generation ensemble.",
+    )
+
+
+def test_what_a_reader_needs_to_know_is_said_where_it_applies():
+    part = Condition("TIE of two", {"score": "tcc"}, models=("ann", "bob"))
+    commit = tie_by("commit")
+    records = [*POSTED, *TIED, *ran(part, "111110"), *ran(commit, "111110")]
+
+    plain, more = render(results([*POSTED, *TIED], ASKED)), render(results(records, study([TCC, commit, part])))
+
+    assert "held against the post-generation ensemble of all 3" in more.note
+    assert "Not the paper's scores: `commit`, the mean confidence" in more.note
+    assert "lowest token change count" in plain.note
+    assert "of all 3" not in plain.note
+    assert "`commit`" not in plain.note
+
+
 def test_all_members_are_paired_with_every_part_of_them():
     pairs = [Condition(f"TIE of {names}", {"score": "tcc"}, models=tuple(names.split(","))) for names in PAIRS]
-    records = [*POSTED, *TIED, *ran(pairs[0], "100110"), *ran(pairs[1], "111110")]
+    other = replace(pairs[0], label="by another score", options={"score": "top1"})
+    records = [*POSTED, *TIED, *ran(pairs[0], "100110"), *ran(pairs[1], "111110"), *ran(other, "000000")]
 
-    section = render(results(records, replace(study([TCC, *pairs]), chosen_part=pairs[1])))
+    section = render(results(records, replace(study([TCC, *pairs, other]), chosen_part=pairs[1])))
 
     (parts,) = [grid for grid in section.grids if grid.header[0] == "all members over a part of them"]
     (first, gained, p), (second, nothing, _) = parts.rows
@@ -141,7 +169,7 @@ def test_members_that_a_condition_leaves_out_have_led_nothing():
 
     (_, rounds, *_), _ = grids([*POSTED, *runs], study([pair, RANDOM][:1]))
 
-    assert [figure.value for figure in rounds["TIE, tcc, two of them"]] == [2, 100, 50, 50, 0]
+    assert [figure.value for figure in rounds["TIE, tcc, two of them"]] == [2, 100, 0, 50, 50, 0]
 
 
 @pytest.mark.parametrize("name", ["results.md", "results-tables.md"])
@@ -150,5 +178,5 @@ def test_the_measured_pages_are_explained_as_they_would_be_today(name):
     (best,) = re.findall(r"^\|  \| right, % \| over (\S+) \| p \|", page, re.MULTILINE)
     _, section = grids()
 
-    assert section.note.replace("(bob)", f"({best})") in page
+    assert NOTE.format(best=best) in page
     assert f"\n| {' | '.join(section.grids[0].header)} |\n".replace("over bob", f"over {best}") in page

@@ -4,7 +4,8 @@ import pytest
 
 from tests.evaluation.answers import post, ran, record, results
 from tie_core.evaluation.conditions import POST, tie_by
-from tie_core.evaluation.results import change_rate, changes_of, stage_of, switches_by_stage, wins_by_stage
+from tie_core.evaluation.records import LedRound
+from tie_core.evaluation.results import change_rate, changes_of, stage_of, switches_by_stage, undecided, wins_by_stage
 
 TCC = tie_by("tcc")
 
@@ -58,7 +59,19 @@ def test_token_changes_are_told_apart_by_the_members_own_answer():
 
     right = changes_of(runs, "ann", is_right=True)
 
-    assert (right.num, right.median, right.mean) == (3, 0.2, pytest.approx(0.2))
-    assert changes_of(runs, "bob", is_right=True).num == 2
-    assert changes_of(runs, "cat", is_right=False).mean == 3.0
-    assert changes_of(runs, "cat", is_right=True).median is None
+    assert right == [0.1, 0.3, 0.2]
+    assert changes_of(runs, "bob", is_right=True) == [0.0, 0.4]
+    assert changes_of(runs, "cat", is_right=False) == [1.0, 2.0, 6.0]
+    assert changes_of(runs, "cat", is_right=True) == []
+
+
+def test_a_round_is_tied_where_no_member_alone_has_the_best_score():
+    scores: list[dict[str, float | None]] = [
+        {"ann": -0.5, "bob": -0.5, "cat": -1.0},
+        {"ann": -0.5, "bob": 0.0, "cat": -0.5},
+        {"ann": None, "bob": -2.0},
+        {"ann": None, "bob": None},
+    ]
+    rounds = tuple(LedRound("bob", told) for told in scores)
+
+    assert undecided([record(TCC, 0, True, rounds=rounds), record(TCC, 1, True)]) == ((2, 4), (0, 0))

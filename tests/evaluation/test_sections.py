@@ -3,7 +3,20 @@
 import pytest
 
 from tie_core.evaluation.intervals import paired
-from tie_core.evaluation.sections import Figure, Grid, P, Points, Rate, Section, Share, Words, compared, effect, sign
+from tie_core.evaluation.sections import (
+    Figure,
+    Grid,
+    P,
+    Points,
+    Rate,
+    Section,
+    Share,
+    Words,
+    compared,
+    effect,
+    sign,
+    standing,
+)
 
 
 def test_a_grid_is_markdown_and_data():
@@ -68,6 +81,32 @@ def test_signs_agree_only_where_p_is_small(first, second, published, said):
     one, other = ([digit == "1" for digit in digits] for digits in (first, second))
 
     assert sign(paired(one, other), published) == said
+
+
+def test_the_same_items_are_no_difference_that_is_not_told_apart():
+    assert sign(None, 0.5) == "the same items"
+    assert standing([True] * 2, [True] * 2, "it") == "right on the same items as it"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("1111111111", "0000000000", "better than it (+100.0 [+100.0, +100.0] points, p 0.0020)"),
+        ("0000000000", "1111111111", "**worse** than it (-100.0 [-100.0, -100.0] points, p 0.0020)"),
+        ("1100000000", "0110000000", "not told apart from it (+0.0 [-29.2, +29.2] points, p 1.0000)"),
+    ],
+)
+def test_where_one_stands_beside_another_is_said_with_the_interval(first, second, said):
+    one, other = ([digit == "1" for digit in digits] for digits in (first, second))
+
+    assert standing(one, other, "it") == said
+
+
+def test_a_table_of_fewer_items_says_that_they_are_the_main_tables_first_ones():
+    section = Section("x", "Title", "Note.", ())
+
+    assert "\n100 items, the first of the main table's 1,000. Note.\n" in section.markdown(100, 1_000)
+    assert "\n100 items. Note.\n" in section.markdown(100, 100)
 
 
 def test_a_section_tells_its_items_note_grids_and_sentences():

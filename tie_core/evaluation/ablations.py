@@ -31,8 +31,9 @@ def _with_n(study: Study, n: int) -> Condition:
     """tcc at this interval. Below a block a round has to end inside one, or it would run on to the block's end."""
     own = study.intervals["tcc"]
     options = {} if n == own else {"interval": n}
-    inside = {"relay_boundary": "step"} if n < min(study.base["block_size"], own) else {}
-    return tie_by("tcc", f"n = {n}", **options, **inside)
+    if n < min(study.base["block_size"], own):
+        return tie_by("tcc", f"n = {n}, rounds end inside blocks", **options, relay_boundary="step")
+    return tie_by("tcc", f"n = {n}", **options)
 
 
 def _intervals(study: Study) -> dict[int, Condition]:
@@ -50,15 +51,17 @@ def interval(results: Results) -> Section:
     by_n = _intervals(results.study)
     rows = tuple(answer_row(each.label, results.runs(each), paper.INTERVAL[n]) for n, each in by_n.items())
     half, own, twice = (results.right(each) for each in by_n.values())
-    effects = (
-        effect("the ensemble's n over half of it", own, half, paper.INTERVAL[16] - paper.INTERVAL[8]),
-        effect("the ensemble's n over twice of it", own, twice, paper.INTERVAL[16] - paper.INTERVAL[32]),
-    )
-    note = (
-        "The interval n, by half and twice the ensemble's own; the paper's are 8, 16 and 32. Between different"
-        " tokenizers a round runs on to the end of a block; below a block it is let end inside one"
-        " (`relay_boundary: step`), where what is not yet a whole number or character is masked again."
-    )
+    over_half = effect("the ensemble's n over half of it", own, half, paper.INTERVAL[16] - paper.INTERVAL[8])
+    over_twice = effect("the ensemble's n over twice of it", own, twice, paper.INTERVAL[16] - paper.INTERVAL[32])
+    note = "The interval n, by half and twice the ensemble's own; the paper's are 8, 16 and 32."
+    if "relay_boundary" in by_n[8].options:
+        over_half = (*over_half[:-1], Words("not comparable"))
+        note += (
+            " Between different tokenizers a round runs on to the end of a block. Half of n is less than a block, so"
+            " its rounds are let end inside one (`relay_boundary: step`), where what is not yet a whole number or"
+            " character is masked again: that row differs in two things."
+        )
+    effects = (over_half, over_twice)
     return Section("interval", "Interval (table 6)", note, (Grid(ANSWER_HEADER, rows), Grid(EFFECT_HEADER, effects)))
 
 
@@ -67,8 +70,15 @@ def _accelerated(study: Study, what: str) -> tuple[Condition, tuple[Condition, .
     so that it hands over as much; under the threshold n is what the ensemble is configured with."""
     options = dict(ACCELERATED[what][0])
     post = Condition(f"post-generation ensemble, {what}", {**options, **POST.options})
-    halves = {score: {"interval": max(1, study.intervals[score] // 2)} if what == "top 2" else {} for score in RELAYED}
-    return post, tuple(tie_by(score, what, **options, **halves[score]) for score in RELAYED)
+
+    def tied(score: str) -> Condition:
+        if what == "top 2":
+            n = max(1, study.intervals[score] // 2)
+            return tie_by(score, f"{what}, n = {n}", **options, interval=n)
+        n = study.resolve({**options, "score": score})["interval"]
+        return tie_by(score, f"{what}, n = {n}", **options)
+
+    return post, tuple(map(tied, RELAYED))
 
 
 def acceleration_conditions(study: Study) -> tuple[Condition, ...]:
@@ -97,7 +107,10 @@ def acceleration(results: Results) -> Section:
             gained = figures[score] - paper.better_member(figures)
             effects.append(effect(f"{each.label} over {best} alone", results.right(each), alone, gained))
             effects.append(effect(f"{each.label} over {post.label}", results.right(each), results.right(post), None))
-    note = "Steps that commit more than one token. The member is the best one under the same policy."
+    note = (
+        "Steps that commit more than one token. The member is the best one on these very items under the same policy,"
+        " and need not be the main table's."
+    )
     return Section(
         "acceleration",
         "Acceleration (table 7)",
@@ -185,7 +198,7 @@ def selection(results: Results) -> Section:
     )
     note = (
         "The rule that chooses among the finished answers of TIE, tcc. The best model is the best member on these very"
-        " items, so that rule is favoured."
+        " items, so that rule is favoured; it need not be the main table's."
     )
     grids = (Grid(("", "right, %", "paper, GSM8K, %"), rows), Grid(EFFECT_HEADER, effects))
     return Section("selection", "Final rule (table 10)", note, grids)

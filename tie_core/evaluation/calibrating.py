@@ -11,8 +11,9 @@ from typing import Any, Final
 from tie_core.calibration import Reliability
 from tie_core.errors import TaskError
 from tie_core.evaluation.ablations import most_selected
+from tie_core.evaluation.choosing import choose
 from tie_core.evaluation.conditions import POST, Condition, tie_by
-from tie_core.evaluation.experiment import Experiment, choose
+from tie_core.evaluation.experiment import Experiment
 from tie_core.evaluation.records import Record
 from tie_core.evaluation.reliability_fit import Trial, fit
 from tie_core.evaluation.results import Results

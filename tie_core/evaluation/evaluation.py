@@ -7,8 +7,9 @@ from typing import Any
 
 from tie_core.errors import TaskError
 from tie_core.evaluation.calibrating import Learned, learn
+from tie_core.evaluation.choosing import Choice
 from tie_core.evaluation.conditions import CHOSEN, POST, RANDOM, SCORES, Condition, standard, tie_by
-from tie_core.evaluation.experiment import Experiment, choose
+from tie_core.evaluation.experiment import Experiment
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.plots import check_matplotlib
 from tie_core.evaluation.record_file import held
@@ -125,7 +126,8 @@ class Evaluation:
     def _chapter(self, task: Task) -> Chapter:
         wishes = self.wishes
         task = replace(task, options={**task.options, **wishes.options})
-        chosen, part = self._choose(task) if wishes.num_to_choose is not None else (None, None)
+        choice = self._choose(task, wishes.num_to_choose) if wishes.num_to_choose is not None else None
+        chosen, part = (choice.best, choice.best_part) if choice is not None else (None, None)
         learned = self._learn(task, wishes.num_to_calibrate) if wishes.num_to_calibrate is not None else None
         conditions = wishes.conditions or standard()
         if chosen is not None:
@@ -138,18 +140,16 @@ class Evaluation:
         sizes = {name: min(most, num or wishes.num_items or most) for name, num in wishes.tables.items()}
         experiment.check(experiment.conditions(list(sizes)))
         self._answer(task.name, experiment, experiment.missing_for(sizes))
-        return Chapter(experiment, sizes, experiment.sections(sizes), learned)
+        return Chapter(experiment, sizes, experiment.sections(sizes), learned, choice)
 
-    def _choose(self, task: Task) -> tuple[Condition, Condition | None]:
-        """On validation items, before any other item is asked: the best condition, and the best of those that ask a
-        part of the members (None: there are none)."""
+    def _choose(self, task: Task, num_items: int) -> Choice:
+        """On validation items, before any other item is asked."""
         candidates = self.wishes.candidates
         experiment = self._experiment(task, "validation", candidates)
-        num_items = min(len(experiment.items), self.wishes.num_to_choose or 0)
+        num_items = min(len(experiment.items), num_items)
         experiment.check(candidates)
         self._answer(f"{task.name}, validation", experiment, experiment.missing(candidates, num_items))
-        results, parts = experiment.results(num_items), [each for each in candidates if each.models]
-        return choose(results, candidates), choose(results, parts) if parts else None
+        return Choice.of(experiment.results(num_items), candidates)
 
     def _learn(self, task: Task, num_items: int) -> Learned:
         """On validation items, before any other item is asked: how these members answer best."""

@@ -46,10 +46,21 @@ class Experiment:
     ) -> None:
         self.items, self._side = tuple(items), side
         base = side.resolve(task.options)
-        intervals: dict[str, int] = {
-            score: side.resolve({**task.options, "score": score})["interval"] for score in SCORES
-        }
-        self.study = Study(task, tuple(side.members), base, intervals, tuple(conditions), chosen, chosen_part, learned)
+
+        def resolve(options: Mapping[str, Any]) -> Mapping[str, Any]:
+            return side.resolve({**task.options, **options})
+
+        self.study = Study(
+            task=task,
+            members=tuple(side.members),
+            base=base,
+            intervals={score: resolve({"score": score})["interval"] for score in SCORES},
+            resolve=resolve,
+            conditions=tuple(conditions),
+            chosen=chosen,
+            chosen_part=chosen_part,
+            learned=learned,
+        )
         circumstances = {
             "task": task.name,
             "items": {**drawn, "digest": items_digest(items), "of": len(items)},
@@ -128,19 +139,3 @@ class Experiment:
     def sections(self, sizes: Sizes) -> tuple[Section, ...]:
         """The tables, once nothing of them is missing."""
         return tuple(TABLES[name].render(self.results(num_items)) for name, num_items in sizes.items())
-
-
-def choose(results: Results, candidates: Sequence[Condition]) -> Condition:
-    """The candidate with the most right answers; ties by fewer forwards, then in order.
-
-    Raises:
-        TaskError: there is none.
-    """
-    if not candidates:
-        raise TaskError("there is nothing to choose among: name conditions with a score, tcc for example")
-
-    def rank(condition: Condition) -> tuple[int, int]:
-        runs = results.runs(condition)
-        return -sum(run.is_right for run in runs), sum(run.num_forwards for run in runs)
-
-    return min(candidates, key=rank)

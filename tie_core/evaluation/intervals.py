@@ -66,6 +66,13 @@ def paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
     )
 
 
+def unpaired(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Of the difference of two means of independent samples, by their own variances. Needs two of each."""
+    half = Z * sqrt(variance(first) / len(first) + variance(second) / len(second))
+    difference = fmean(first) - fmean(second)
+    return Interval(difference - half, difference + half)
+
+
 def lowest_difference(first: Sequence[bool], second: Sequence[bool]) -> float:
     """The lower bound of the same difference by Agresti and Min's interval (2005): half an item more in each cell of
     the fourfold table, so that it says something where few items differ, or none."""

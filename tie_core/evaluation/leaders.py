@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tie_core.errors import TaskError
 from tie_core.request import Request
@@ -11,8 +11,8 @@ from tie_core.selection import ChooseLeader, Leader, choose_leader
 from tie_core.tie import Program, max_rounds, tie
 
 RANDOM = "random"
-INJECT = "inject:"
-SHARE_INJECTED = 3  # a third of the rounds
+INJECT = "inject_reasoning:"
+SHARE_INJECTED = 3  # a third of the reasoning's rounds
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,21 @@ def leaders_of(name: str, request: Request, seed: str) -> ChooseLeader:
     members = [member.name for member in request.members]
     source, _, target = name.removeprefix(INJECT).partition(">")
     if not name.startswith(INJECT) or not {source, target} <= set(members):
-        raise TaskError(f"there are no leaders {name!r}: random, or inject:A>B with two of {', '.join(members)}")
-    num_rounds = max_rounds(request.canvases, request.options) - 2  # ceil(steps / n)
-    num_injected = max(1, round(num_rounds / SHARE_INJECTED))
+        raise TaskError(f"there are no leaders {name!r}: random, or {INJECT}A>B with two of {', '.join(members)}")
+    num_injected = max(1, round(_reasoning_rounds(request) / SHARE_INJECTED))
     return one_after_the_other(members.index(source), members.index(target), num_injected)
 
 
 def injection(source: str, target: str) -> str:
-    """The name of the leaders by which `source` leads the first third of the rounds and `target` the rest: to see what
-    `target` makes of a part of another's trajectory."""
+    """The name of the leaders by which `source` leads the first third of the reasoning's rounds and `target` the rest:
+    to see what `target` makes of a part of another's trajectory."""
     return f"{INJECT}{source}>{target}"
+
+
+def _reasoning_rounds(request: Request) -> int:
+    """ceil(steps / n), with the steps of a member's reasoning alone."""
+    canvases = [replace(canvas, layout=replace(canvas.layout, answer=0)) for canvas in request.canvases]
+    return max_rounds(canvases, request.options) - 2
 
 
 def random_leader(seed: str) -> ChooseLeader:

@@ -6,9 +6,10 @@ from typing import Final
 
 from tie_core.evaluation import paper
 from tie_core.evaluation.conditions import POST, Condition, tie_by
+from tie_core.evaluation.intervals import LEAST_P
 from tie_core.evaluation.parts import over_parts
 from tie_core.evaluation.records import Record
-from tie_core.evaluation.results import STAGES, Results, Study, change_rate, changes_of, wins_by_stage
+from tie_core.evaluation.results import STAGES, Results, Study, change_rate, undecided, wins_by_stage
 from tie_core.evaluation.sections import (
     EFFECT_HEADER,
     Cell,
@@ -22,6 +23,7 @@ from tie_core.evaluation.sections import (
     Words,
     compared,
     effect,
+    standing,
 )
 from tie_core.evaluation.tables import in_percent, p_value, points_with_interval
 
@@ -34,6 +36,25 @@ post-generation run. Forwards and seconds are means over requests: forwards of a
 first step to the answer while as many other requests as there is room for take turns with it, which is not the time of
 a request alone. The model change rate is the share of rounds, the first of each request left out, that another member
 led than the round before."""
+TIED: Final = """\
+A round is tied where no member alone has the best score: mostly the top-1 probability of the answer positions decides
+then."""
+RULE: Final = """\
+The post-generation ensemble answers with one of the members' own answers, chosen by the rule `{rule}`, as TIE does at
+the end."""
+LOWEST: Final = "It takes the run with the lowest token change count; ties go to the higher top-1 probability."
+RETOKENISED: Final = """\
+TIE's forwards can differ from those of the members alone: between different tokenizers a relay leaves other numbers of
+positions to fill than a run of one's own."""
+PARTS: Final = """\
+Rows of a part of the members are held against the post-generation ensemble of all {num}, and go beyond choosing where
+all {num} fail."""
+OURS: Final = {
+    "tcc_end": "`tcc_end`, tcc with the change after the round's last commit",
+    "commit": "`commit`, the mean confidence of what a member committed in the round, by its own reading alone",
+    "commit_top1": "`commit_top1`, commit times top1",
+}
+"""Scores that the paper does not have."""
 
 
 def conditions(study: Study) -> tuple[Condition, ...]:
@@ -43,14 +64,26 @@ def conditions(study: Study) -> tuple[Condition, ...]:
 
 def render(results: Results) -> Section:
     asked = conditions(results.study)
-    relayed = [condition for condition in asked if condition.options.get("interval") != POST.options["interval"]]
-    grids = [_answers(results, asked), _rounds(results, relayed), _stages(results, relayed), _changes(results)]
+    relayed = results.study.relayed
+    grids = [_answers(results, asked), _rounds(results, relayed), _stages(results, relayed)]
     grids += [grid] if (grid := over_parts(results, relayed)) is not None else []
     grids += [_groups(results, asked)] if len({item.group for item in results.items}) > 1 else []
     published = paper.ACCURACY.get(results.study.task.name)
     grids += [_published(published), _gains(results, relayed)] if published else []
-    note = NOTE.format(best=results.best_member())
-    return Section("main", "Right answers", note, tuple(grids), tuple(_sentences(results, asked)))
+    return Section("main", "Right answers", _note(results), tuple(grids), tuple(_sentences(results, asked)))
+
+
+def _note(results: Results) -> str:
+    study = results.study
+    rule = study.base["selection"]
+    parts = [NOTE.format(best=results.best_member()), TIED, RULE.format(rule=rule)]
+    parts += [LOWEST] if rule == "lowest_tcc" else []
+    parts.append(RETOKENISED)
+    parts += [PARTS.format(num=len(study.members))] if any(each.models for each in study.relayed) else []
+    asked = {each.options.get("score", study.base["score"]) for each in study.relayed}
+    ours = [what for score, what in OURS.items() if score in asked]
+    parts += [f"Not the paper's scores: {'; '.join(ours)}."] if ours else []
+    return "\n".join(parts)
 
 
 def _answers(results: Results, asked: Sequence[Condition]) -> Grid:
@@ -97,14 +130,14 @@ def _spent(runs: Sequence[Record], members: Iterable[str] | None = None) -> tupl
 
 def _rounds(results: Results, relayed: Sequence[Condition]) -> Grid:
     members = results.study.members
-    header = ("", "rounds", "model change rate, %", *(f"led by {name}, %" for name in members))
+    header = ("", "rounds", "model change rate, %", "tied, %", *(f"led by {name}, %" for name in members))
     rows: list[tuple[Cell, ...]] = []
     for condition in relayed:
         runs = results.runs(condition)
         switched, later = change_rate(runs)
         num = sum(len(run.rounds) for run in runs)
         cells: tuple[Cell, ...] = (Words(results.study.label_of(condition)), Figure(num / len(runs), 2))
-        cells += (Figure(100 * switched / later if later else None),)
+        cells += (_percent(switched, later), _percent(sum(tied for tied, _ in undecided(runs)), num))
         rows.append((*cells, *(_percent(sum(run.wins.get(name, 0) for run in runs), num) for name in members)))
     return Grid(header, tuple(rows))
 
@@ -116,7 +149,7 @@ def _stages(results: Results, relayed: Sequence[Condition]) -> Grid:
             *(_percent(led, num) for led, num in wins_by_stage(results.runs(condition), name)),
         )
         for condition in relayed
-        for name in results.study.members
+        for name in condition.models or results.study.members
     ]
     return Grid(("", *(f"{stage} of the run, %" for stage in STAGES)), tuple(rows))
 
@@ -125,29 +158,14 @@ def _percent(num: int, of: int) -> Figure:
     return Figure(100 * num / of if of else None)
 
 
-def _changes(results: Results) -> Grid:
-    rows: list[tuple[Cell, ...]] = []
-    for name in results.study.members:
-        for is_right in (True, False):
-            counts = changes_of(results.runs(POST), name, is_right=is_right)
-            label = f"token changes of {name} alone, {'right' if is_right else 'wrong'}"
-            rows.append((Words(label), Figure(counts.num, 0), Figure(counts.median, 3), Figure(counts.mean, 3)))
-    return Grid(("", "runs", "median", "mean"), tuple(rows))
-
-
 def _groups(results: Results, asked: Sequence[Condition]) -> Grid:
     ways = [(f"{name} alone", right) for name, right in _alone(results)]
     ways += [(results.study.label_of(condition), results.right(condition)) for condition in asked]
     rows: list[tuple[Cell, ...]] = []
     for group in dict.fromkeys(item.group for item in results.items):
-        inside = [item.group == group for item in results.items]
-        shares = (Figure(_share_inside(right, inside)) for _, right in ways)
-        rows.append((Words(group), Figure(sum(inside), 0), *shares))
+        inside = _inside(results, group, *(right for _, right in ways))
+        rows.append((Words(group), Figure(len(inside[0]), 0), *(Figure(100 * fmean(right)) for right in inside)))
     return Grid(("group", "items", *(f"{label}, %" for label, _ in ways)), tuple(rows))
-
-
-def _share_inside(right: Right, inside: Sequence[bool]) -> float:
-    return 100 * fmean(one for one, is_in in zip(right, inside, strict=True) if is_in)
 
 
 def _published(figures: paper.Figures) -> Grid:
@@ -176,6 +194,7 @@ def _sentences(results: Results, asked: Sequence[Condition]) -> Iterator[str]:
     yield f"Every member fails {failed} of {len(results.items)} items alone; choosing among answers solves none."
     if results.study.chosen is not None:
         yield _verdict(results, results.study.chosen)
+    yield from _over_post(results)
     for condition in asked:
         runs = results.runs(condition)
         if missing := sum(bool(run.error) for run in runs):
@@ -184,6 +203,31 @@ def _sentences(results: Results, asked: Sequence[Condition]) -> Iterator[str]:
             yield f"{condition.label}: in {degraded} runs a member was lost to a round."
         if approximated := sum(bool(run.approximations) for run in runs):
             yield f"{condition.label}: {in_percent(approximated / len(runs))} of the runs are approximate."
+
+
+def _over_post(results: Results) -> Iterator[str]:
+    """Where TIE with all members stands beside choosing among finished answers, and in which groups of items."""
+    chosen, post = results.study.chosen, results.right(POST)
+    groups = list(dict.fromkeys(item.group for item in results.items))
+    for condition in results.study.relayed:
+        if condition.models:
+            continue
+        right = results.right(condition)
+        if chosen is None or condition.key != chosen.key:
+            yield f"{condition.label} is {standing(right, post, f'the {POST.label}')}."
+        by_group = {group: compared(*_inside(results, group, right, post)) for group in groups}
+        told = [
+            f"{group} {points_with_interval(found)}"
+            for group, found in by_group.items()
+            if found is not None and found.is_told_apart
+        ]
+        if told and len(groups) > 1:
+            where = f"told apart in {len(told)} of {len(groups)} groups (p < {LEAST_P})"
+            yield f"{condition.label} over the {POST.label} by group, {where}: {'; '.join(told)}."
+
+
+def _inside(results: Results, group: str, *ways: Right) -> list[list[bool]]:
+    return [[one for one, item in zip(right, results.items, strict=True) if item.group == group] for right in ways]
 
 
 def _verdict(results: Results, chosen: Condition) -> str:

@@ -9,7 +9,7 @@ from tie_core.evaluation.conditions import Condition
 from tie_core.evaluation.intervals import wilson
 from tie_core.evaluation.main_table import conditions as main_conditions
 from tie_core.evaluation.results import Results, switches_by_stage
-from tie_core.evaluation.trajectories import RELAYED
+from tie_core.evaluation.trajectories import relayed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def _accuracies(results: Results) -> "Figure":
 
 def _switches(results: Results) -> "Figure":
     figure, axes = _figure(3.0)
-    for condition in RELAYED:
+    for condition in relayed(results.study):
         axes.plot(*_rates(results, condition), marker="o", label=condition.label)
     axes.set_xlabel("part of the run, %")
     axes.set_ylabel("rounds with another leader, %")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tie_core.evaluation.calibrating import Learned
+from tie_core.evaluation.choosing import Choice
 from tie_core.evaluation.experiment import Experiment, Sizes
 from tie_core.evaluation.plots import draw
 from tie_core.evaluation.sections import Section
@@ -43,6 +44,7 @@ class Chapter:
     sizes: Sizes
     sections: Sequence[Section]
     learned: Learned | None = None
+    choice: Choice | None = None
 
     def data(self) -> dict[str, Any]:
         study = self.experiment.study
@@ -51,6 +53,7 @@ class Chapter:
             "of": self.experiment.file.circumstances,
             "chosen": study.chosen and study.chosen.key,
             "learned": study.learned and study.learned.key,
+            "choice": self.choice and self.choice.section.data(),
             "items": dict(self.sizes),
             "sections": [section.data() for section in self.sections],
         }
@@ -63,12 +66,14 @@ class Chapter:
     def markdown(self, plots: Mapping[str, Path]) -> str:
         """`plots`, by table, are relative to the report."""
         task = self.experiment.study.task
-        parts = [f"## {task.title}\n", "".join(f"- {line}\n" for line in self.facts())]
+        parts = [f"## {task.title}\n", *([f"{task.about}\n"] if task.about else [])]
+        parts.append("".join(f"- {line}\n" for line in self.facts()))
         for section in self.sections:
-            parts.append(section.markdown(self.sizes[section.name]))
+            parts.append(section.markdown(self.sizes[section.name], self.sizes.get("main")))
             if section.name in plots:
                 parts.append(f"![{section.title}]({plots[section.name].as_posix()})\n")
         parts += [self.learned.section().markdown(self.learned.num_items)] if self.learned is not None else []
+        parts += [self.choice.section.markdown(self.choice.num_items)] if self.choice is not None else []
         if task.notes:
             parts.append(f"### What these figures do not show\n\n{task.notes}\n")
         return "\n".join(parts)
@@ -77,8 +82,10 @@ class Chapter:
         """What was measured, in lines."""
         of = self.experiment.file.circumstances
         drawn = of["items"]
+        has_own_validation = self.experiment.study.task.load_validation is not None
+        split = "test" if has_own_validation and drawn["split"] == "all" else drawn["split"]
         yield (
-            f"Items: the first ones, in the order of seed {drawn['seed']}, of {drawn['of']:,} ({drawn['split']}, digest"
+            f"Items: the first ones, in the order of seed {drawn['seed']}, of {drawn['of']:,} ({split}, digest"
             f" `{drawn['digest']}`)."
         )
         if drawn["split"] == "validation":

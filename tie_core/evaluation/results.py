@@ -1,13 +1,12 @@
 """What was measured of one task, as tables ask for it: runs by condition, members read off the post-generation run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean, median
 from typing import Any, Final
 
-from tie_core.evaluation.conditions import POST, Condition
+from tie_core.evaluation.conditions import NEVER, POST, Condition
 from tie_core.evaluation.record_file import Key
-from tie_core.evaluation.records import Record
+from tie_core.evaluation.records import LedRound, Record
 from tie_core.evaluation.task import Item, Task
 
 STAGES: Final = ("first third", "second third", "last third")
@@ -16,18 +15,24 @@ STAGES: Final = ("first third", "second third", "last third")
 @dataclass(frozen=True, slots=True)
 class Study:
     """A task on an ensemble. `base` are the options of a request that asks for the task's alone, `intervals` the n
-    of one that names a score; `conditions` are the main table's, `chosen` one of them, on other items, and
-    `chosen_part` the best of those that ask a part of the members, on the same. `learned` is what a calibration made
-    of the members there."""
+    of one that names a score, and `resolve` tells all options of one that asks for these over the task's; `conditions`
+    are the main table's, `chosen` one of them, on other items, and `chosen_part` the best of those that ask a part of
+    the members, on the same. `learned` is what a calibration made of the members there."""
 
     task: Task
     members: tuple[str, ...]
     base: Mapping[str, Any]
     intervals: Mapping[str, int]
+    resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     conditions: tuple[Condition, ...]
     chosen: Condition | None = None
     chosen_part: Condition | None = None
     learned: Condition | None = None
+
+    @property
+    def relayed(self) -> tuple[Condition, ...]:
+        """The main table's conditions that have rounds, each once."""
+        return tuple({each.key: each for each in self.conditions if each.options.get("interval") != NEVER}.values())
 
     def label_of(self, condition: Condition) -> str:
         """With what was chosen about it."""
@@ -109,20 +114,18 @@ def switches_by_stage(runs: Iterable[Record], num_stages: int = len(STAGES)) -> 
     return tuple(zip(switched, rounds, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Whole-run token change counts: of how many runs, and their median and mean (None: of no run)."""
-
-    num: int
-    median: float | None
-    mean: float | None
-
-    @classmethod
-    def of(cls, counts: Sequence[float]) -> "Changes":
-        return cls(len(counts), median(counts), fmean(counts)) if counts else cls(0, None, None)
-
-
-def changes_of(runs: Iterable[Record], member: str, *, is_right: bool) -> Changes:
-    """Of a member's runs whose own answer was right, or wrong; runs without evidence are left out."""
+def changes_of(runs: Iterable[Record], member: str, *, is_right: bool) -> list[float]:
+    """Whole-run token change counts of a member's runs whose own answer was right, or wrong; runs without evidence are
+    left out."""
     counts = (run.tcc.get(member) for run in runs if run.members_right.get(member) == is_right)
-    return Changes.of([count for count in counts if count is not None])
+    return [count for count in counts if count is not None]
+
+
+def undecided(runs: Iterable[Record]) -> tuple[tuple[int, int], ...]:
+    """Of each run the rounds in which no member alone had the best score, of all its rounds."""
+    return tuple((sum(map(_is_undecided, run.rounds)), len(run.rounds)) for run in runs)
+
+
+def _is_undecided(ended: LedRound) -> bool:
+    told = [score for score in ended.scores.values() if score is not None]
+    return not told or told.count(max(told)) > 1

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
-from tie_core.evaluation.intervals import Paired, clustered, paired, wilson
+from tie_core.evaluation.intervals import Interval, Paired, clustered, paired, unpaired, wilson
 from tie_core.evaluation.tables import NOTHING, figure, p_value, percent_with_interval, points_with_interval, table
 
 Right = Sequence[bool]  # item by item
@@ -74,6 +75,28 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """Of two means of independent samples, with its interval; None where a sample has fewer than two."""
+
+    value: float | None
+    interval: Interval | None
+
+    @classmethod
+    def of(cls, first: Sequence[float], second: Sequence[float]) -> "Difference":
+        if min(len(first), len(second)) < 2:
+            return cls(None, None)
+        return cls(fmean(first) - fmean(second), unpaired(first, second))
+
+    def text(self) -> str:
+        if self.value is None or self.interval is None:
+            return NOTHING
+        return f"{self.value:+.3f} [{self.interval.low:+.3f}, {self.interval.high:+.3f}]"
+
+    def data(self) -> Any:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class P:
     """McNemar's p of a paired difference."""
 
@@ -116,7 +139,7 @@ class Words:
         return self.said
 
 
-Cell = Share | Rate | Points | P | Figure | Words
+Cell = Share | Rate | Points | Difference | P | Figure | Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +166,12 @@ class Section:
     grids: tuple[Grid, ...]
     sentences: tuple[str, ...] = ()
 
-    def markdown(self, num_items: int) -> str:
+    def markdown(self, num_items: int, num_in_main: int | None = None) -> str:
+        """`num_in_main` is the number of the main table's items, whose first ones these are."""
+        of = f", the first of the main table's {num_in_main:,}" if num_items < (num_in_main or 0) else ""
         parts = [
             f"### {self.title}\n",
-            f"{num_items:,} items. {self.note}\n",
+            f"{num_items:,} items{of}. {self.note}\n",
             *(grid.markdown() for grid in self.grids),
         ]
         parts += ["".join(f"- {sentence}\n" for sentence in self.sentences)] if self.sentences else []
@@ -167,6 +192,17 @@ def compared(first: Right, second: Right) -> Paired | None:
     return None if list(first) == list(second) or len(first) < 2 else paired(first, second)
 
 
+def standing(first: Right, second: Right, name: str) -> str:
+    """Of `first` beside `second`, which has this name."""
+    found = compared(first, second)
+    if found is None:
+        return f"right on the same items as {name}"
+    words = "not told apart from"
+    if found.is_told_apart:
+        words = "better than" if found.difference > 0 else "**worse** than"
+    return f"{words} {name} ({points_with_interval(found)} points, p {p_value(found)})"
+
+
 EFFECT_HEADER = ("effect", "here, points", "p", "paper, points", "sign")
 
 
@@ -179,6 +215,8 @@ def effect(what: str, first: Right, second: Right, paper: float | None) -> tuple
 def sign(here: Paired | None, paper: float | None) -> str:
     if paper is None:
         return NOTHING
-    if here is None or not here.is_told_apart:
+    if here is None:
+        return "the same items"
+    if not here.is_told_apart:
         return "not told apart from 0"
     return "the same" if (here.difference > 0) == (paper > 0) else "the opposite"

@@ -40,7 +40,8 @@ class Task:
     `TaskError` for a missing file or a malformed line. `grade` judges the text of the answer positions: whatever is
     malformed is wrong, never an exception. `runs_code`: grading runs what models wrote. `check` raises `TaskError`
     where something that grading needs is missing on this machine. `load_validation` gives items to choose settings on,
-    none of which `load` gives (None: a part of those is set aside). `notes` (Markdown) are for readers of its figures.
+    none of which `load` gives (None: a part of those is set aside). `about` and `notes` (Markdown) are for readers of
+    its figures: what the items are, and what the figures do not show.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Task:
     runs_code: bool = False
     check: Callable[[], None] = _nothing_missing
     load_validation: Callable[[Path], tuple[Item, ...]] | None = None
+    about: str = ""
     notes: str = ""
 
 

@@ -3,15 +3,30 @@ another member."""
 
 from collections.abc import Sequence
 from itertools import permutations
+from statistics import fmean, median
 from typing import Final
 
 from tie_core.evaluation import paper
-from tie_core.evaluation.conditions import POST, SCORES, Condition, tie_by
+from tie_core.evaluation.conditions import POST, Condition, tie_by
+from tie_core.evaluation.intervals import LEAST_P
 from tie_core.evaluation.leaders import injection
 from tie_core.evaluation.results import STAGES, Results, Study, changes_by_run, changes_of, switches_by_stage
-from tie_core.evaluation.sections import EFFECT_HEADER, Cell, Figure, Grid, Rate, Right, Section, Share, Words, effect
+from tie_core.evaluation.sections import (
+    Cell,
+    Difference,
+    Figure,
+    Grid,
+    P,
+    Points,
+    Rate,
+    Right,
+    Section,
+    Share,
+    Words,
+    compared,
+)
 
-RELAYED: Final = tuple(map(tie_by, SCORES))
+PAPER_MEMBERS: Final = 2
 
 
 def stability_conditions(study: Study) -> tuple[Condition, ...]:
@@ -21,110 +36,153 @@ def stability_conditions(study: Study) -> tuple[Condition, ...]:
 def stability(results: Results) -> Section:
     """Table 1."""
     rows: list[tuple[Cell, ...]] = []
-    agreeing = []
+    above = []
     for name in results.study.members:
         right, wrong = (changes_of(results.runs(POST), name, is_right=is_right) for is_right in (True, False))
-        ratio = wrong.mean / right.mean if right.mean and wrong.mean is not None else None
-        cells: tuple[Cell, ...] = (Words(name), Figure(right.num, 0), Figure(right.mean, 3), Figure(wrong.num, 0))
-        rows.append((*cells, Figure(wrong.mean, 3), Figure(ratio, 2)))
-        if right.mean is not None and wrong.mean is not None:
-            agreeing.append(wrong.mean > right.mean)
-    published = paper.TCC_WRONG / paper.TCC_RIGHT
-    cells = (Words("the paper: LLaDA, MMLU"), Figure(None), Figure(paper.TCC_RIGHT, 3), Figure(None))
-    rows.append((*cells, Figure(paper.TCC_WRONG, 3), Figure(published, 2)))
-    note = "Whole runs without relays (the post-generation run), by whether the member's own answer was right."
-    header = ("token change count", "right runs", "mean", "wrong runs", "mean", "wrong over right")
-    told = f"Wrong runs change their answer more often with {sum(agreeing)} of {len(agreeing)} members."
-    return Section(
-        "stability", "Token changes of right and wrong runs (table 1)", note, (Grid(header, tuple(rows)),), (told,)
+        difference = Difference.of(wrong, right)
+        ratio = fmean(wrong) / fmean(right) if wrong and any(right) else None
+        rows.append((Words(name), *_counted(right), *_counted(wrong), difference, Figure(ratio, 2)))
+        if difference.interval is not None:
+            above.append(difference.interval.low > 0)
+    cells = (Words("the paper: LLaDA, MMLU"), *_published(paper.TCC_RIGHT), *_published(paper.TCC_WRONG))
+    rows.append((*cells, Figure(None), Figure(paper.TCC_WRONG / paper.TCC_RIGHT, 2)))
+    note = (
+        "Whole runs without relays (the post-generation run), by whether the member's own answer was right. Counts grow"
+        " with the number of steps, so that only the ratio can be held against the paper's. The interval of the"
+        " difference is a normal one of two independent samples."
     )
+    header = ("token change count", "right runs", "median", "mean", "wrong runs", "median", "mean")
+    comparisons = ("wrong minus right", "wrong over right")
+    told = (
+        f"Wrong runs change their answer more often with {sum(above)} of {len(above)} members: the interval of the"
+        " difference is above 0."
+    )
+    grid = Grid((*header, *comparisons), tuple(rows))
+    return Section("stability", "Token changes of right and wrong runs (table 1)", note, (grid,), (told,))
 
 
-def change_rate_conditions(study: Study) -> tuple[Condition, ...]:
-    return RELAYED
+def _counted(counts: Sequence[float]) -> tuple[Cell, ...]:
+    middle, mean = (median(counts), fmean(counts)) if counts else (None, None)
+    return Figure(len(counts), 0), Figure(middle, 3), Figure(mean, 3)
+
+
+def _published(mean: float) -> tuple[Cell, ...]:
+    return Figure(None), Figure(None), Figure(mean, 2)
+
+
+def relayed(study: Study) -> tuple[Condition, ...]:
+    """The main table's conditions that relay among all members; the paper's own where there is none."""
+    return tuple(each for each in study.relayed if not each.models) or (tie_by("tcc"),)
 
 
 def change_rates(results: Results) -> Section:
     """Table 5."""
     published = paper.CHANGE_RATE.get(results.study.task.name)
     rows: list[tuple[Cell, ...]] = []
-    for condition in RELAYED:
+    for condition in relayed(results.study):
         rate = Rate(changes_by_run(results.runs(condition)))
-        of_paper = published if condition.options["score"] == "tcc" else None
+        of_paper = published if condition.key == tie_by("tcc").key else None
         rows.append((Words(condition.label), Figure(rate.of, 0), rate, Figure(of_paper)))
     others = ", ".join(f"{task} {rate} %" for task, rate in paper.CHANGE_RATE.items())
+    num = len(results.study.members)
     note = (
-        "The share of rounds, the first of each run left out, that another member led than the round before."
-        f" The paper's, with tcc: {others}."
+        "The share of rounds, the first of each run left out, that another member led than the round before. Leaders by"
+        f" pure chance change in {_by_chance(num)} of them with the {num} members here, and in"
+        f" {_by_chance(PAPER_MEMBERS)} with the paper's {PAPER_MEMBERS}. The paper's rates, with tcc: {others}."
     )
     header = ("", "rounds", "changed, %", "paper, this task, %")
     return Section("change_rate", "Model change rate (table 5)", note, (Grid(header, tuple(rows)),))
 
 
-def switch_conditions(study: Study) -> tuple[Condition, ...]:
-    return RELAYED
+def _by_chance(num_members: int) -> str:
+    return f"{100 * (num_members - 1) / num_members:.0f} %"
 
 
 def switches(results: Results) -> Section:
     """Figure 3."""
     rows: list[tuple[Cell, ...]] = []
-    told = []
-    for condition in RELAYED:
-        stages = switches_by_stage(results.runs(condition))
-        total = sum(switched for switched, _ in stages)
-        shares = (Figure(100 * switched / total if total else None) for switched, _ in stages)
-        rates = map(Rate, zip(*(switches_by_stage([run]) for run in results.runs(condition)), strict=True))
-        rows.append((Words(condition.label), Figure(total, 0), *shares, *rates))
-        if total:
-            is_early = stages[0][0] / max(1, stages[0][1]) > stages[-1][0] / max(1, stages[-1][1])
-            told.append(
-                f"{condition.label}: a round of the first third {'is' if is_early else 'is not'} more often a"
-                " change of the leader than one of the last third; in the paper most changes come early."
-            )
-    header = (
-        "",
-        "changes",
-        *(f"of these in the {stage}, %" for stage in STAGES),
-        *(f"rate in the {stage}, %" for stage in STAGES),
+    early, open_ = [], []
+    for condition in relayed(results.study):
+        by_run = [switches_by_stage([run]) for run in results.runs(condition)]
+        is_earlier, is_later = _held_against(by_run)
+        found = compared(is_earlier, is_later)
+        total = sum(switched for stages in by_run for switched, _ in stages)
+        cells: tuple[Cell, ...] = (Words(condition.label), Figure(total, 0), *map(Rate, zip(*by_run, strict=True)))
+        rows.append((*cells, Figure(sum(is_earlier), 0), Figure(sum(is_later), 0), P(found)))
+        if found is not None and found.is_told_apart:
+            early.append(f"{condition.label} ({'the first' if found.difference > 0 else 'the last'})")
+        else:
+            open_.append(condition.label)
+    header = ("", "changes", *(f"rate in the {stage}, %" for stage in STAGES))
+    header += ("runs with more in the first third", "runs with more in the last third", "p")
+    note = (
+        "A run's first round cannot be a change, and rates leave it out. p is McNemar's, over runs: those with a higher"
+        " rate in the first third against those with a higher one in the last. The paper says that most changes come"
+        " early, which is of shares of all changes; those depend on how many rounds of a third can be a change (of five"
+        " rounds one, two and one)."
     )
-    note = "When the leader changes. A run's first round cannot be a change; rates leave it out."
+    told = [f"Thirds in which the leader changes more often (p < {LEAST_P}): {', '.join(early)}."] if early else []
+    told += [f"First and last third are not told apart: {', '.join(open_)}."] if open_ else []
     return Section("switches", "When the leader changes (figure 3)", note, (Grid(header, tuple(rows)),), tuple(told))
 
 
+def _held_against(by_run: Sequence[tuple[tuple[int, int], ...]]) -> tuple[Right, Right]:
+    """By run: is the first third's rate above the last one's, and the other way round. A run that has no round that
+    could be a change in one of them says neither."""
+    thirds = [(stages[0], stages[-1]) for stages in by_run]
+    gained = [first[0] * last[1] - last[0] * first[1] if first[1] and last[1] else 0 for first, last in thirds]
+    return [each > 0 for each in gained], [each < 0 for each in gained]
+
+
 def _injected(source: str, target: str) -> Condition:
-    return Condition(
-        f"{source} leads the first third, then {target}", {"score": "tcc"}, leaders=injection(source, target)
-    )
+    label = f"{source} leads the first third of the reasoning, then {target}"
+    return Condition(label, {"score": "tcc"}, leaders=injection(source, target))
 
 
 def injection_conditions(study: Study) -> tuple[Condition, ...]:
     return (POST, *(_injected(source, target) for source, target in permutations(study.members, 2)))
 
 
+WANTED: Final = {
+    "source right, target wrong": (True, False),
+    "both wrong": (False, False),
+    "source wrong, target right": (False, True),
+}
+
+
 def injections(results: Results) -> Section:
     """Table 2."""
     rows: list[tuple[Cell, ...]] = []
-    effects = []
+    effects: list[tuple[Cell, ...]] = []
+    corrected, kept = [], []
     for source, target in permutations(results.study.members, 2):
         right, alone = results.right_alone(source), results.right_alone(target)
         after = results.right_alone(target, _injected(source, target))
-        label = f"{target} after a third of {source}"
+        label = f"{target} after {source}"
         pairs = list(zip(right, alone, strict=True))
-        shares = (
-            _among(after, [pair == wanted for pair in pairs])
-            for wanted in ((True, False), (False, False), (False, True))
-        )
-        rows.append((Words(label), *shares))
-        effects.append(effect(f"{label}, over {target} alone", after, alone, None))
+        shares = [_among(after, [pair == wanted for pair in pairs]) for wanted in WANTED.values()]
+        rows.append((Words(label), *(cell for share in shares for cell in (Figure(share.of, 0), share))))
+        corrected.append(shares[0])
+        kept.append(shares[2])
+        gained = compared(after, alone)
+        effects.append((Words(f"{label}, over {target} alone"), Points(gained), P(gained)))
     note = (
-        "One member leads the first third of the rounds and another one all that follow, whose own answer is read. If a"
-        " part of a right trajectory corrects a wrong one, the first column is high. The second says what a part of a"
-        " wrong trajectory does where both are wrong alone, the third how often a right member stays right after it."
+        "One member, the source, leads the first third of the reasoning's rounds, one round at least, and another one,"
+        " the target, all that follow. The target's own answer is read; columns are by who is right alone."
     )
-    header = ("right afterwards, %", "source right, target wrong", "both wrong", "source wrong, target right")
-    grids = (Grid(header, tuple(rows)), Grid(EFFECT_HEADER, tuple(effects)))
-    return Section("injection", "A third of another's trajectory (table 2)", note, grids)
+    header = ("target right afterwards, %", *(word for column in WANTED for word in ("items", column)))
+    told = (
+        f"A target that is wrong alone was right after a source that is right alone in {_range(corrected)} of such"
+        f" items; one that is right alone stayed right after a source that is wrong alone in {_range(kept)}.",
+    )
+    grids = (Grid(header, tuple(rows)), Grid(("effect", "points", "p"), tuple(effects)))
+    return Section("injection", "The first third of another's reasoning (table 2)", note, grids, told)
 
 
 def _among(right: Right, is_inside: Sequence[bool]) -> Share:
     return Share.of_right([one for one, is_in in zip(right, is_inside, strict=True) if is_in])
+
+
+def _range(shares: Sequence[Share]) -> str:
+    values = [100 * share.value for share in shares if share.of]
+    return f"{min(values):.0f} to {max(values):.0f} %" if values else "none"

@@ -15,6 +15,7 @@ import { startTheme } from "./theme.js";
 import { counted, visible } from "./words.js";
 
 const MAX_FILE_BYTES = 64 * 2 ** 20;
+const NARROW = matchMedia("(max-width: 52rem)"); // as in style.css: what runs is below the form
 const KEY_CODES = new Set(["missing_api_key", "invalid_api_key"]);
 
 class Playground {
@@ -24,6 +25,7 @@ class Playground {
   #isDrawing = false;
   #numDrawn = 0; // events in the last picture
   #mostMerged = 0;
+  #isToBeSeen = false; // what was just asked for is not on the screen yet
   #models = null;
   #announcer = new Announcer();
   #form = new RequestForm(byId("request"), (words) => this.#announcer.say(words));
@@ -35,6 +37,7 @@ class Playground {
 
   start() {
     startTheme();
+    byId("main-options").open = !NARROW.matches;
     byId("request").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#run();
@@ -95,6 +98,7 @@ class Playground {
       connection: (words) => this.#connected(words),
     };
     this.#session = new Session(body, hears);
+    this.#isToBeSeen = true;
     this.#load(log);
     try {
       await this.#session.run();
@@ -164,6 +168,12 @@ class Playground {
     byId("stop").hidden = this.#session === null;
     byId("export").disabled = !hasRun || this.#session !== null;
     if (this.#models !== state.models) this.#drawLegend(state);
+    if (this.#isToBeSeen && hasRun) this.#bringIntoView();
+  }
+
+  #bringIntoView() {
+    this.#isToBeSeen = false;
+    if (NARROW.matches) byId("status").scrollIntoView();
   }
 
   #drawStatus() {
@@ -201,6 +211,7 @@ class Playground {
       if (file.size > MAX_FILE_BYTES) throw new Error("the file is larger than 64 MiB");
       const log = logOf(await file.text());
       this.#problem.hide();
+      this.#isToBeSeen = true;
       this.#load(log);
       if (log.last.error) this.#problem.show(log.last.error);
     } catch (error) {

@@ -25,6 +25,7 @@ export class Problem {
     );
     this.#box.hidden = false;
     this.#again.hidden = !canRetry;
+    this.#box.scrollIntoView({ block: "nearest" });
     if (canRetry) this.#count(error.retryAfter ?? 0);
   }
 
@@ -36,6 +37,7 @@ export class Problem {
     setText(byId("problem-code"), "");
     this.#again.hidden = true;
     this.#box.hidden = false;
+    this.#box.scrollIntoView({ block: "nearest" });
   }
 
   hide() {

@@ -43,8 +43,8 @@ POLICY_DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
 
 
 ABOUT: Final = (
-    "Worksheets, each line an operation on six digits (------ is the result above it), and questions on a table of"
-    " three records. Anything else gets digits without a meaning."
+    "Worksheets (------ is the result above) of operations on six digits, and questions on a table of three records."
+    " Anything else gets digits without a meaning."
 )
 EXAMPLES: Final = (
     "dec 314159; rev 271828; swp ------",

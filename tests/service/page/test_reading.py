@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.fakes import NAMES, FakeLoader, fake_settings
+from tests.service.fakes import NAMES, FakeLoader, Faults, fake_settings
 from tests.service.page.conftest import Open
+from tests.service.page.crowd import CrowdLoader, crowd_settings
 from tests.service.served import PROMPT, Served, serving
 
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+TOP = "(selector) => document.querySelector(selector).getBoundingClientRect().top"
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, [role=slider], [role=img]")]
     .filter((it) => !it.closest("[hidden]"))
     .filter((it) => !(it.labels?.length || it.getAttribute("aria-label") || it.textContent.trim()))
@@ -23,11 +25,57 @@ def served() -> Iterator[Served]:
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(served: Served, open_page: Open) -> None:
     playground = open_page(served.url, viewport={"width": 390, "height": 844})
-    playground.ready().page.click("aside summary")
+    page = playground.ready().page
+    assert page.is_hidden("[data-param='tie.score']")
+    assert page.is_hidden("[data-param='cache']")
+    for summary in page.locator("aside summary").all():
+        summary.click()
     playground.run(PROMPT).finished()
 
-    assert playground.page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
     assert playground.page.evaluate("document.querySelector('#position').getBoundingClientRect().height") >= 24
+
+
+def test_on_a_phone_a_run_comes_into_view_and_nothing_stands_over_it(open_page: Open) -> None:
+    faults = Faults()
+    with serving(fake_settings(), FakeLoader(faults)) as served:
+        faults.seconds = 0.02
+        page = open_page(served.url, viewport={"width": 390, "height": 844}).ready().page
+        assert page.locator("#server").bounding_box()["height"] < 24  # type: ignore[index]
+        page.fill("#prompt", PROMPT)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#strip li")
+
+        assert abs(page.evaluate(TOP, "#status")) < 1
+        assert 0 < page.evaluate(TOP, "#answer") < page.evaluate(TOP, ".member") < 844
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        assert page.evaluate(TOP, "#player") < 0
+
+
+def test_on_a_phone_an_error_comes_into_view(served: Served, open_page: Open) -> None:
+    page = open_page(served.url, faults=("ERR_",), viewport={"width": 390, "height": 500}).ready().page
+    page.context.set_offline(True)
+    page.evaluate("document.querySelector('#request').requestSubmit()")
+    page.wait_for_selector("#problem", state="visible")
+
+    assert 0 <= page.evaluate(TOP, "#problem") < 450
+
+
+def test_three_canvases_stand_side_by_side_and_the_player_over_none(open_page: Open) -> None:
+    with serving(crowd_settings(3, gen_length=64, answer=16), CrowdLoader()) as served:
+        playground = open_page(served.url, viewport={"width": 1200, "height": 800}).run(PROMPT).finished()
+        page = playground.page
+
+        assert len({page.evaluate(TOP, f".member:nth-child({number})") for number in (1, 2, 3)}) == 1
+        player, canvas = (page.locator(one).bounding_box() for one in ("#player", ".member >> nth=0"))
+        assert player is not None
+        assert canvas is not None
+        assert player["y"] + player["height"] <= canvas["y"]
+        page.focus("#strip button >> nth=0")
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.keyboard.press("Shift+Tab")
+        focused = page.evaluate("document.activeElement.getBoundingClientRect().top")
+        assert focused >= page.evaluate(TOP, "#player") + player["height"]
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])

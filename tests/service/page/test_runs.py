@@ -196,9 +196,9 @@ def test_a_saved_run_that_failed_says_why(served: Served, open_page: Open, tmp_p
 
 def test_an_option_that_is_refused_is_pointed_at(served: Served, open_page: Open) -> None:
     playground = open_page(served.url, faults=("400",)).ready()
-    playground.page.click("aside summary")
+    playground.page.click("#other-options > summary")
     playground.page.fill("[data-param='unmasking.tau']", "0.5")
-    playground.page.click("aside summary")
+    playground.page.click("#other-options > summary")
 
     playground.run()
     playground.page.wait_for_selector("#problem", state="visible")

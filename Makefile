@@ -17,9 +17,12 @@ EVAL := build/eval
 EVAL_ITEMS ?= 1000
 ABLATION_ITEMS ?= 100
 TABLES_ITEMS ?= 200
+FOUR_ITEMS ?= 200
+FOURTH := build/four/zoo-dream
+FOUR_CONDITIONS := post;tcc;commit;score=tcc models=zoo-llada,zoo-dream,zoo-qwen3;score=commit models=zoo-llada,zoo-dream,zoo-qwen3;score=commit models=zoo-llada,zoo-dream,fourth;score=commit models=zoo-llada,zoo-qwen3,fourth;score=commit models=zoo-dream,zoo-qwen3,fourth
 EVAL_CONDITIONS := post;chosen;tcc;commit;score=commit models=zoo-llada,zoo-dream;score=commit models=zoo-llada,zoo-qwen3;score=commit models=zoo-dream,zoo-qwen3
 
-.PHONY: help install demo serve test mutants soak check bench docs fmt zoo eval fewer unequal clean
+.PHONY: help install demo serve test mutants soak check bench docs fmt zoo eval fewer unequal four clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +100,13 @@ fewer: $(DEV) ## measure what each way to spend fewer forwards costs, into docs/
 
 unequal: $(DEV) ## measure members with gaps of 0, 15 and 30 points, into docs/unequal-members.md; broken off, it goes on
 	$(BIN)/python -m bench.unequal $(UNEQUAL_ARGS)
+
+$(FOURTH)/model.safetensors: | $(DEV)
+	$(BIN)/python -m tie_core.zoo.train --member $(notdir $(FOURTH)) --seed 4 --out $(dir $(FOURTH))
+
+four: $(FOURTH)/model.safetensors ## train a fourth member (20 minutes), and measure all four, into docs/four-members.md
+	$(BIN)/tie eval zoo --config bench/four.toml --out build/four --page docs/four-members.md --items $(FOUR_ITEMS) \
+		--conditions "$(FOUR_CONDITIONS)"
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -19,14 +19,13 @@ from bench.plots import write_plots
 from bench.scale import FULL, QUICK
 from bench.server import NotReadyError
 from bench.suite import BENCHMARKS, Bench
-from tie_core.engine.devices import bfloat16_slowdown
 from tie_core.errors import TieError
+from tie_core.models.dtypes import EMULATED_SLOWDOWN, bfloat16_slowdown
 
 DOCS = ROOT / "docs"
 PAGE = "performance.md"
 FOLDER = "performance"
 ARCHIVE = "measurements.json"
-SLOW = 2.0  # times float32's: such a CPU only emulates bfloat16
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -73,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _dtype_of_this_machine() -> str:
-    return "bfloat16" if bfloat16_slowdown() < SLOW else "float32"
+    return "bfloat16" if bfloat16_slowdown() < EMULATED_SLOWDOWN else "float32"
 
 
 def _run(name: str, asked: argparse.Namespace, dtype: str) -> Measured:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -20,12 +20,11 @@ from service.missing import OTEL, Missing, find_missing
 from service.pairs import SAMPLES, Exactness, measure_exactness
 from service.placement import wish_for
 from service.settings import EnsembleSettings, ModelSettings, Settings, SettingsError
-from tie_core.engine.devices import Device, bfloat16_slowdown, choose_device, find_devices
+from tie_core.engine.devices import Device, choose_device, find_devices
 from tie_core.engine.placement import Plan, Wish, activation_bytes, make_plan, readable
 from tie_core.errors import PlacementError, TieError
+from tie_core.models.dtypes import EMULATED_SLOWDOWN, bfloat16_slowdown
 from tie_core.vocabulary import Vocabulary
-
-SLOW: Final = 2.0  # times float32's: worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def _missing_device(model: ModelSettings, devices: Sequence[Device]) -> list[str
 def _advice(models: Sequence[ModelSettings]) -> tuple[str, ...]:
     """What works and could work better."""
     names = [model.name for model in models if model.device == "cpu" and model.dtype == "bfloat16"]
-    if not names or (slowdown := bfloat16_slowdown()) < SLOW:
+    if not names or (slowdown := bfloat16_slowdown()) < EMULATED_SLOWDOWN:
         return ()
     return (
         f"this CPU only emulates bfloat16: a product takes {slowdown:.0f} times as long as in float32; set dtype ="

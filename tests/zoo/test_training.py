@@ -1,17 +1,19 @@
 """The parts of the recipe: dosage, courses, optimiser, schedule, padding."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tie_core.zoo import MEMBERS, MemberName
+from tie_core.zoo import MEMBERS, MemberName, train
 from tie_core.zoo.dosage import CORRECTIVE_GAIN, FOREIGN_SHARE, FOREIGN_TARGET, Dosage
 from tie_core.zoo.members import RECIPES
 from tie_core.zoo.muon import orthogonalise
 from tie_core.zoo.network import Network
 from tie_core.zoo.practice import EVERYTHING, PLAIN, probed_sheets
+from tie_core.zoo.probe import predict
 from tie_core.zoo.skills import FAMILIES, OPERATIONS
 from tie_core.zoo.train import WARMUP_STEPS, rate_at, strength_at
 
@@ -112,6 +114,19 @@ def test_padding_changes_no_prediction(name: MemberName) -> None:
 
     with torch.no_grad():
         torch.testing.assert_close(network(padded, 20), network(ids, 20), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("slowdown", "dtype"), [(0.5, torch.bfloat16), (11.0, torch.float32)])
+def test_products_are_in_bfloat16_where_the_cpu_has_them(
+    slowdown: float, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "bfloat16_slowdown", lambda: slowdown)
+    monkeypatch.setattr(torch, "compile", lambda network: network)
+    training = train.Training(train.Settings("zoo-llada", tmp_path, 1, 1))
+
+    logits = predict(MEMBER, training.network, torch.zeros(1, 8, dtype=torch.long), 4, is_mixed=training.is_mixed)
+
+    assert logits.dtype == dtype
 
 
 def scaffolded(name: MemberName) -> tuple[Network, torch.Tensor]:

@@ -1,19 +1,13 @@
 """The devices that models can be put on here: their names, their memory, and a stream of work for each worker."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import torch
-from torch.nn import functional
 
 from tie_core.engine.host_memory import host_memory
 from tie_core.errors import PlacementError
-
-PROBE_WIDTH: Final = 256
-PROBE_RUNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +77,3 @@ def give_memory_back(device: torch.device) -> None:
     """After a failed allocation: hand torch's unused blocks back, which may be in pieces too small to serve."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def bfloat16_slowdown() -> float:
-    """How many times float32's seconds a product takes in bfloat16 on this CPU, measured in a few milliseconds.
-
-    Below 1 where the CPU has instructions for it; about 10 where it is emulated.
-    """
-    return _seconds_of_a_product(torch.bfloat16) / _seconds_of_a_product(torch.float32)
-
-
-def _seconds_of_a_product(dtype: torch.dtype) -> float:
-    """The best of a few, after one that makes the kernel."""
-    rows = torch.ones(PROBE_WIDTH, PROBE_WIDTH, dtype=dtype)
-    weights = torch.ones(4 * PROBE_WIDTH, PROBE_WIDTH, dtype=dtype)
-    seconds = []
-    for _ in range(1 + PROBE_RUNS):
-        started = time.perf_counter()
-        functional.linear(rows, weights)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])

@@ -18,11 +18,14 @@ from tie_core.zoo.states import Floats
 from tie_core.zoo.task import VALIDATION_SEED
 
 
-def predict(member: Member, network: Callable[[Tensor, int], Tensor], ids: Tensor, num_generated: int) -> Tensor:
-    """Logits aligned with the generated positions: [B, T] long -> [B, G, V]."""
-    if member.is_shifted:
-        return network(ids, num_generated + 1)[:, :-1]
-    return network(ids, num_generated)
+def predict(
+    member: Member, network: Callable[[Tensor, int], Tensor], ids: Tensor, num_generated: int, *, is_mixed: bool
+) -> Tensor:
+    """Logits aligned with the generated positions: [B, T] long -> [B, G, V]; `is_mixed`: products in bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+        if member.is_shifted:
+            return network(ids, num_generated + 1)[:, :-1]
+        return network(ids, num_generated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,12 @@ class Probe:
     mask_id: int
 
     @torch.no_grad()
-    def accuracies(self, member: Member, network: Network) -> Floats:
+    def accuracies(self, member: Member, network: Network, *, is_mixed: bool) -> Floats:
         """Share of right slots of every operation, in the order of OPERATIONS: [18]."""
         ids = self.ids.clone()
         columns = self.columns + ids.shape[1] - self.num_generated
         for _ in range(columns.shape[1]):
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = predict(member, network, ids, self.num_generated)
+            logits = predict(member, network, ids, self.num_generated, is_mixed=is_mixed)
             chosen = logits.gather(1, self.columns[..., None].expand(-1, -1, logits.shape[-1]))
             confidence, tokens = chosen.float().softmax(-1).max(-1)  # [N, line_length]
             is_masked = ids.gather(1, columns) == self.mask_id

@@ -1,8 +1,9 @@
 """Trains the zoo from nothing: `python -m tie_core.zoo.train [--member NAME] [--out DIR] [--seed N]`.
 
-Muon on the matrices of the blocks, AdamW on the rest, bf16 autocast, a moving average of the weights; one
-process with one thread per member. A course of plain sheets comes first, then every kind. The checkpoint is the
-average that the probe finds nearest to the aim, late in the run, and what it knows of foreign operations is corrected.
+Muon on the matrices of the blocks, AdamW on the rest, products in bf16 where the CPU has them, a moving average of the
+weights; one process with one thread per member. A course of plain sheets comes first, then every kind. The checkpoint
+is the average that the probe finds nearest to the aim, late in the run, and what it knows of foreign operations is
+corrected.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tie_core.models.dtypes import EMULATED_SLOWDOWN, bfloat16_slowdown
 from tie_core.zoo import MEMBERS, MemberName, member_path
 from tie_core.zoo.checkpoint import write_checkpoint
 from tie_core.zoo.dosage import Dosage
@@ -28,7 +30,7 @@ from tie_core.zoo.members import RECIPES, Member
 from tie_core.zoo.muon import Muon
 from tie_core.zoo.network import Network
 from tie_core.zoo.practice import EVERYTHING, PLAIN, Course, Shares, probed_sheets
-from tie_core.zoo.probe import make_probe, predict
+from tie_core.zoo.probe import Probe, make_probe, predict
 from tie_core.zoo.states import Batch, Floats, States
 from tie_core.zoo.task import TRAIN_SEED
 
@@ -85,6 +87,7 @@ class Training:
         self.average = copy.deepcopy(self.network)
         self.compiled: Predictor = torch.compile(self.network)
         self.optimizer = Optimizer(self.network)
+        self.is_mixed = bfloat16_slowdown() < EMULATED_SLOWDOWN
         self.dosage = Dosage(self.member)
         self.losses: list[float] = []
         self.start = time.monotonic()
@@ -92,7 +95,7 @@ class Training:
     def step(self, rate: float, course: Course, shares: Shares, num_averaged: int) -> None:
         sheets = course.draw(self.chance, shares, BATCH_SIZE)
         batch = self.states.draw(sheets, self.chat if self.chance.random() < CHAT_RATE else self.raw)
-        loss = batch_loss(self.member, self.compiled, batch)
+        loss = batch_loss(self.member, self.compiled, batch, is_mixed=self.is_mixed)
         torch.autograd.backward(loss)
         self.optimizer.step(rate)
         move_average(self.average, self.network, num_averaged)
@@ -122,6 +125,9 @@ class Training:
         shown = self.dosage.report(accuracies)
         print(f"{self.member.name} {when} {seconds:.0f} s loss {loss:.3f} {shown}", flush=True)
 
+    def accuracies(self, probe: Probe) -> Floats:
+        return probe.accuracies(self.member, self.average, is_mixed=self.is_mixed)
+
     def write(self, network: Network) -> None:
         write_checkpoint(self.member, network.plain(), self.tokenizer, self.folder)
 
@@ -145,7 +151,7 @@ def learn(training: Training, num_steps: int) -> Network:
         training.set_strength(strength_at(step, num_steps))
         training.step(rate_at(step, num_steps), course, training.dosage.shares(), step)
         if step % STEPS_PER_PROBE == 0:
-            accuracies = probe.accuracies(training.member, training.average)
+            accuracies = training.accuracies(probe)
             training.dosage.observe(accuracies)
             training.report(f"{step}/{num_steps}", accuracies)
             distance = training.dosage.distance(accuracies)
@@ -161,12 +167,12 @@ def finish(training: Training) -> Network:
     """
     probe = make_probe(training.encoding, training.chat, WORDS_PER_FINISHING_PROBE)
     for begun in range(0, NUM_FINISHING_STEPS, STEPS_PER_FINISHING_PROBE):
-        accuracies = probe.accuracies(training.member, training.average)
+        accuracies = training.accuracies(probe)
         training.report(f"finishing {begun}", accuracies)
         shares = training.dosage.corrective_shares(accuracies)
         for step in range(begun, begun + STEPS_PER_FINISHING_PROBE):
             training.step(FINISHING_RATE * (1 - step / NUM_FINISHING_STEPS), EVERYTHING, shares, step + 1)
-    training.report("finished", probe.accuracies(training.member, training.average))
+    training.report("finished", training.accuracies(probe))
     return training.average
 
 
@@ -199,9 +205,8 @@ def strength_at(step: int, num_steps: int) -> float:
     return min(max(3 - 4 * step / num_steps, 0.0), 1.0)
 
 
-def batch_loss(member: Member, network: Predictor, batch: Batch) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = predict(member, network, batch.ids, batch.targets.shape[1])
+def batch_loss(member: Member, network: Predictor, batch: Batch, *, is_mixed: bool) -> Tensor:
+    logits = predict(member, network, batch.ids, batch.targets.shape[1], is_mixed=is_mixed)
     losses = functional.cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), reduction="none")
     return (losses * batch.weights.flatten()).sum() / len(batch.ids)
 

@@ -29,7 +29,11 @@ Pairs of zoo members on the zoo's own task, with the policy `{policy}` everywher
 have a weaker copy, made to be so many points below {better} alone on validation items: of {weaker}, which still knows
 what {better} does not, or of {better} itself, which adds nothing that is right. A copy misreads operations for others
 and applies those, so that its mistakes look as sound as what it gets right (`bench/weaken.py`).
-"The calibration" is what `tie eval --calibrate` made of a pair ([evaluation.md](evaluation.md#unequal-members))."""
+"Chosen on validation items" is what `tie eval --calibrate` chose for a pair
+([evaluation.md](evaluation.md#unequal-members)).{parallel}"""
+PARALLEL: Final = """ With this policy n is {n}, but between different tokenizers a round runs on to the end of a
+block: about two steps, in which members seldom change a token. So plain TIE (tcc) is mostly tied, and the top-1
+probability of the answer positions decides."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -40,10 +44,16 @@ def main(words: Sequence[str] | None = None) -> None:
     title = section([chapter.experiment.results(chapter.sizes["unequal"]) for chapter in chapters])
     command = shlex.join(["python", "-m", "bench.unequal", *_said(asked)])
     parts = [OPENING.format(title=TITLE, **{**told_of([]), "command": command})]
-    parts.append(ABOUT.format(policy=asked.policy, weaker=asked.weaker, better=asked.better) + "\n")
+    parts.append(_about(asked) + "\n")
     parts.append(title.markdown(asked.items))
     parts += [part for chapter, pair in zip(chapters, pairs, strict=True) for part in _pair(chapter, *pair)]
     asked.page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _about(asked: argparse.Namespace) -> str:
+    is_parallel = asked.policy in zoo.POLICY_DEFAULTS
+    parallel = PARALLEL.format(n=zoo.POLICY_DEFAULTS[asked.policy]["interval"]) if is_parallel else ""
+    return ABOUT.format(policy=asked.policy, weaker=asked.weaker, better=asked.better, parallel=parallel)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.evaluation.answers import MEMBERS, ScriptedSide, items, task
+from tests.evaluation.answers import MEMBERS, ScriptedSide, items, post, ran, results, study, task
 from tie_core.errors import TaskError
 from tie_core.evaluation.calibrating import Way, simplest_of_the_best
 from tie_core.evaluation.conditions import POST, Condition, tie_by
 from tie_core.evaluation.evaluation import Evaluation, Wishes
-from tie_core.evaluation.unequal import PLAIN
+from tie_core.evaluation.records import LedRound
+from tie_core.evaluation.unequal import PLAIN, render
 from tie_core.events import Completed, RoundEnded, ScoreInfo
 
 TOLD = {"command": "tie eval numbers", "date": "2026-01-02", "machine": "Linux, 2 cores"}
@@ -175,8 +176,35 @@ def test_the_table_pairs_the_calibration_with_the_better_member_and_with_plain_t
     (section,) = evaluated(tmp_path, Unequal(right)).sections
 
     rows = {row[0]["said"] if isinstance(row[0], dict) else row[0]: row for row in section.data()["tables"][0]["rows"]}
-    (label,) = (label for label in rows if "the calibration" in label)
+    (label,) = (label for label in rows if label.endswith("(chosen on validation items)"))
     assert rows[label][1] == 50.0  # bob is right in half of the items, the others in none
     assert rows[label][3]["difference"] == 0.5
     assert rows[label][5]["difference"] == 1.0
-    assert "better than bob alone, better than plain TIE" in section.sentences[0]
+    verdict, calibrated, ties = section.sentences
+    assert verdict.startswith("ann and bob and cat: plain TIE is **worse** than bob alone (-50.0 [")
+    assert "calibrated) is better than bob alone (+50.0 [" in verdict
+    assert "], p < 0.0001), better than plain TIE (+100.0 [" in verdict.replace("] points, p", "], p")
+    assert calibrated == "A calibrated reading was chosen for 1 of 1 ensembles."
+    assert ties.startswith("ann and bob and cat: no member alone had the best score in ")
+
+
+def test_what_is_the_better_member_itself_is_not_compared_with_it():
+    bob = Condition("bob alone", {"score": "tcc"}, models=("bob",))
+    alone = ["010"] * 10 + ["000"] * 10
+    rounds = (LedRound("ann", {"ann": 0.0, "bob": 0.0}), LedRound("bob", {"ann": -1.0, "bob": 0.0}))
+    records = [*post(alone, "0" * 20), *ran(PLAIN, "0" * 20, rounds=rounds), *ran(bob, "1" * 10 + "0" * 10)]
+
+    told = render(results(records, replace(study([]), chosen=PLAIN, learned=bob)))
+
+    assert [row[0].text() for row in told.grids[0].rows][-2:] == [
+        "TIE, tcc (the best score on validation items)",
+        "bob alone (chosen on validation items)",
+    ]
+    assert told.sentences[0].endswith(
+        "what was chosen on validation items (bob alone) is better than plain TIE"
+        " (+50.0 [+27.5, +72.5] points, p 0.0020)."
+    )
+    assert told.sentences[1:] == (
+        "A calibrated reading was chosen for 0 of 1 ensembles.",
+        "ann and bob and cat: no member alone had the best score in 50.0 % of the rounds of plain TIE.",
+    )

@@ -4,6 +4,7 @@ import pytest
 
 from tests.evaluation.answers import INTERVALS, record, results, study
 from tie_core.evaluation.fewer_steps import EXACT, conditions, prices, render, ways
+from tie_core.evaluation.records import LedRound
 from tie_core.options import resolve_options
 from tie_core.unmasking import POLICIES
 from tie_core.zoo import DEFAULTS
@@ -85,6 +86,22 @@ def test_a_price_is_paired_with_the_exact_way():
     assert (cheaper.forwards, cheaper.share_of_exact, cheaper.approximated) == (20, 0.25, 0.25)
     assert (cheaper.to_exact.only_first, cheaper.to_exact.only_second) == (0, 10)
     assert price(90, 20).to_exact is None
+
+
+def test_the_share_of_rounds_that_are_tied_is_told():
+    tied = (LedRound("ann", {"ann": 0.0, "bob": 0.0}), LedRound("bob", {"ann": -1.0, "bob": 0.0}))
+    records = [
+        record(condition, number, True, rounds=tied if label == CHEAP else tied[1:])
+        for label, condition in ways(ASKED).items()
+        for number in range(2)
+    ]
+
+    told = render(results(records, ASKED))
+
+    shares = {row[0].text(): row[6].text() for row in told.grids[0].rows}
+    assert (shares[CHEAP], shares["exact"]) == ("50", "0")
+    assert told.grids[0].header[6] == "tied, %"
+    assert "n is 16, and 2 under `threshold`" in told.note
 
 
 def test_the_cheapest_way_and_the_ones_that_are_worse_are_named():

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tie_core.evaluation.conditions import Condition, tie_by
 from tie_core.evaluation.intervals import LEAST_P, Paired, lowest_difference
 from tie_core.evaluation.records import Record
-from tie_core.evaluation.results import Results, Study
+from tie_core.evaluation.results import Results, Study, undecided
 from tie_core.evaluation.sections import Cell, Figure, Grid, P, Points, Section, Share, Words, compared
 from tie_core.evaluation.tables import figure, points_with_interval
 
@@ -48,7 +48,9 @@ Ways to spend fewer forwards, each with tcc, against the exact way on the same i
 "Approximated" is the share of requests in which an approximation committed something, or a step read a window; "halves
 within" means at most half of the exact way's forwards, and an accuracy that is surely not {margin:.0f} points below it:
 so says the lower bound of Agresti and Min's paired interval, which few items leave wide. "Worse" is what McNemar's p
-tells apart ({p}). The constants were tried on the zoo alone; with other models they may save less or cost more."""
+tells apart ({p}). A round is "tied" where no member alone has the best score: then mostly the top-1 probability of the
+answer positions decides. {parallel} The constants were tried on the zoo alone; with other models they may save less or
+cost more."""
 MARGIN: Final = 0.05
 """How much of the exact way's share of right answers "within" may lose at most."""
 
@@ -57,7 +59,8 @@ MARGIN: Final = 0.05
 class Price:
     """One way against the exact one (`to_exact` is None where the same items are right).
 
-    `forwards` are all members' for a request, `share_of_exact` their ratio; `approximated` is a share of requests.
+    `forwards` are all members' for a request, `share_of_exact` their ratio; `tied` is a share of rounds,
+    `approximated` one of requests.
     """
 
     label: str
@@ -65,6 +68,7 @@ class Price:
     to_exact: Paired | None
     forwards: float
     share_of_exact: float
+    tied: float
     approximated: float
     halves_within: bool
 
@@ -91,6 +95,7 @@ def prices(results: Results) -> tuple[Price, ...]:
 
 def _price(label: str, runs: tuple[Record, ...], exact: tuple[Record, ...]) -> Price:
     right, exactly = [run.is_right for run in runs], [run.is_right for run in exact]
+    tied, num = (sum(counts) for counts in zip(*undecided(runs), strict=True))
     forwards = fmean(run.num_forwards for run in runs)
     share_of_exact = forwards / fmean(run.num_forwards for run in exact)
     return Price(
@@ -99,6 +104,7 @@ def _price(label: str, runs: tuple[Record, ...], exact: tuple[Record, ...]) -> P
         to_exact=compared(right, exactly),
         forwards=forwards,
         share_of_exact=share_of_exact,
+        tied=tied / max(1, num),
         approximated=fmean(bool(run.approximations) for run in runs),
         halves_within=share_of_exact <= 0.5 and lowest_difference(right, exactly) > -MARGIN,
     )
@@ -106,16 +112,24 @@ def _price(label: str, runs: tuple[Record, ...], exact: tuple[Record, ...]) -> P
 
 def render(results: Results) -> Section:
     told = prices(results)
-    header = ("", "right, %", "over exact", "p", "forwards", "of exact, %", "approximated, %", "halves within")
-    grid = Grid(header, tuple(map(_row, told)))
-    note = NOTE.format(margin=100 * MARGIN, p=f"p < {LEAST_P}")
+    header = ("", "right, %", "over exact", "p", "forwards", "of exact, %", "tied, %", "approximated, %")
+    grid = Grid((*header, "halves within"), tuple(map(_row, told)))
+    note = NOTE.format(margin=100 * MARGIN, p=f"p < {LEAST_P}", parallel=_parallel(results.study))
     return Section("fewer_steps", "Fewer steps", note, (grid,), (_cheapest(told), *_worse(told)))
+
+
+def _parallel(study: Study) -> str:
+    n = study.resolve({"policy": "threshold", "score": "tcc"})["interval"]
+    return (
+        f"n is {study.intervals['tcc']}, and {n} under `threshold`, where a step fills more; between different"
+        " tokenizers a round still runs on to the end of a block, in so few steps that members seldom change a token."
+    )
 
 
 def _row(price: Price) -> tuple[Cell, ...]:
     cells: tuple[Cell, ...] = (Words(price.label), price.right, Points(price.to_exact), P(price.to_exact))
-    cells += (Figure(price.forwards), Figure(100 * price.share_of_exact, 0), Figure(100 * price.approximated, 0))
-    return (*cells, Words("yes" if price.halves_within else "no"))
+    cells += (Figure(price.forwards), Figure(100 * price.share_of_exact, 0), Figure(100 * price.tied, 0))
+    return (*cells, Figure(100 * price.approximated, 0), Words("yes" if price.halves_within else "no"))
 
 
 def _cheapest(told: tuple[Price, ...]) -> str:

@@ -17,7 +17,7 @@ class Study:
     """A task on an ensemble. `base` are the options of a request that asks for the task's alone, `intervals` the n
     of one that names a score, and `resolve` tells all options of one that asks for these over the task's; `conditions`
     are the main table's, `chosen` one of them, on other items, and `chosen_part` the best of those that ask a part of
-    the members, on the same. `learned` is what a calibration made of the members there."""
+    the members, on the same. `learned` is what a calibration chose there, and `chosen` then the best score before."""
 
     task: Task
     members: tuple[str, ...]
@@ -37,9 +37,9 @@ class Study:
     def label_of(self, condition: Condition) -> str:
         """With what was chosen about it."""
         choices = {
-            "chosen on validation items": self.chosen,
+            "chosen on validation items": self.learned or self.chosen,
+            "the best score on validation items": self.chosen if self.learned else None,
             "the best part on validation items": self.chosen_part,
-            "the calibration": self.learned,
         }
         said = [what for what, choice in choices.items() if choice is not None and choice.key == condition.key]
         return condition.label + (f" ({', '.join(said)})" if said else "")

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from tie_core.evaluation.conditions import POST, Condition, tie_by
-from tie_core.evaluation.results import Results, Study
-from tie_core.evaluation.sections import Cell, Figure, Grid, P, Points, Right, Section, Share, Words, compared
+from tie_core.evaluation.results import Results, Study, undecided
+from tie_core.evaluation.sections import Cell, Figure, Grid, P, Points, Right, Section, Share, Words, compared, standing
+from tie_core.evaluation.tables import NOTHING, in_percent
 
 PLAIN: Final = tie_by("tcc")
 HEADER: Final = ("", "gap, points", "right, %", "over the better member", "p", "over plain TIE (tcc)", "p")
@@ -26,8 +27,11 @@ def render(results: Results) -> Section:
 def section(pairs: list[Results]) -> Section:
     """One table of several ensembles, each with the records of these conditions."""
     rows = [row for results in pairs for row in _rows(results)]
-    told = tuple(_verdict(results, learned) for results in pairs if (learned := results.study.learned) is not None)
-    return Section("unequal", "Unequal members", NOTE, (Grid(HEADER, tuple(rows)),), told)
+    told = [_verdict(results, learned) for results in pairs if (learned := results.study.learned) is not None]
+    calibrated = sum("calibration" in results.study.learned.options for results in pairs if results.study.learned)
+    told.append(f"A calibrated reading was chosen for {calibrated} of {len(pairs)} ensembles.")
+    told += map(_ties, pairs)
+    return Section("unequal", "Unequal members", NOTE, (Grid(HEADER, tuple(rows)),), tuple(told))
 
 
 def _rows(results: Results) -> Iterator[tuple[Cell, ...]]:
@@ -45,13 +49,23 @@ def _rows(results: Results) -> Iterator[tuple[Cell, ...]]:
 
 
 def _verdict(results: Results, learned: Condition) -> str:
-    study = results.study
     better = results.best_member()
-    told = []
-    for name, other in {f"{better} alone": results.right_alone(better), "plain TIE": results.right(PLAIN)}.items():
-        found = compared(results.right(learned), other)
-        words = "as right as"
-        if found is not None and found.is_told_apart:
-            words = "better than" if found.difference > 0 else "**worse** than"
-        told.append(f"{words} {name}")
-    return f"{' and '.join(study.members)}: the calibration ({learned.label}) is {', '.join(told)}."
+    alone, plain, right = results.right_alone(better), results.right(PLAIN), results.right(learned)
+    others = {f"{better} alone": alone} if learned.models != (better,) else {}
+    others |= {"plain TIE": plain} if learned.key != PLAIN.key else {}
+    told = ", ".join(standing(right, other, name) for name, other in others.items())
+    return (
+        f"{_named(results)}: plain TIE is {standing(plain, alone, f'{better} alone')}; what was chosen on validation"
+        f" items ({learned.label}) is {told}."
+    )
+
+
+def _ties(results: Results) -> str:
+    by_run = undecided(results.runs(PLAIN))
+    tied, num = (sum(counts) for counts in zip(*by_run, strict=True))
+    share = in_percent(tied / num) if num else NOTHING
+    return f"{_named(results)}: no member alone had the best score in {share} of the rounds of plain TIE."
+
+
+def _named(results: Results) -> str:
+    return " and ".join(results.study.members)

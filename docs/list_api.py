@@ -11,18 +11,18 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 
 from service import errors
-from service.app import create_app
 from service.errors import ApiError
 from service.lifecycle import Phase
 from service.openai_schemas import ChatBody, CompletionBody
 from service.reply_schemas import HEAD, events_document, sent_schemas
 from service.schemas import GenerateBody
-from service.settings import Settings
 from tie_core.events import Completed
 from tie_core.options import PRESETS, TieOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "api-reference.md"
+CONTRACT = ROOT / "docs" / "contracts" / "openapi.json"
+"""Which `write_contracts.py` has written before this runs."""
 Schema = Mapping[str, Any]
 REFERENCE = "#/{model}"
 INTRODUCTION = """# API reference
@@ -41,6 +41,8 @@ TYPES: Mapping[str, str] = {
     "Completed": f"what [`{Completed.type}`](#{Completed.type.replace('.', '')}) has",
 }
 """How a field's type is told that is no section of the page by its own name."""
+DEEP = ("name", "two names", "three names")
+"""How values of tables in tables are found."""
 PLACE_OF_CODE: Mapping[str, int] = {"ApiError": 1, "unavailable": 0, "_unavailable": 0}
 """Among the arguments of whatever makes errors."""
 OPTIONS: dict[str, Any] = {field.name: field.default for field in fields(TieOptions)}
@@ -103,7 +105,7 @@ def _errors() -> str:
 
 
 def _routes() -> str:
-    paths = create_app(Settings()).openapi()["paths"]
+    paths = json.loads(CONTRACT.read_text(encoding="utf-8"))["paths"]
     rows = [
         [
             f"`{method.upper()} {path}`",
@@ -192,9 +194,11 @@ def _type(field: Schema) -> str:
         return " or ".join(field["type"])
     if field.get("type") == "array":
         return f"list of {_type(field['items'])}" if "items" in field else "list"
-    inner = field.get("additionalProperties")
-    if isinstance(inner, dict):
-        return f"by name: {_type(inner)}"
+    if isinstance(inner := field.get("additionalProperties"), dict):
+        depth = 0
+        while isinstance(innermost := inner.get("additionalProperties"), dict):
+            inner, depth = innermost, depth + 1
+        return f"by {DEEP[depth]}: {_type(inner)}"
     if "properties" in field:
         return "; ".join(f"`{name}`: {_type(part)}" for name, part in field["properties"].items())
     return str(field.get("type", "object"))

@@ -33,6 +33,12 @@ def test_every_field_of_a_body_has_a_meaning() -> None:
     assert [path for path, meaning in rows if not meaning.endswith(".")] == []
 
 
+def test_tables_in_tables_are_told_in_one_go() -> None:
+    types = re.findall(r"^\| `(?:tie\.)?calibration` \| ([^|]+) \|", written("api-reference.md"), re.MULTILINE)
+
+    assert types == ["by three names: number", "by three names: number or null"]
+
+
 def test_every_metric_says_what_it_counts() -> None:
     rows = re.findall(r"^\| `(tie_\w+)` \| .+ \| ([^|]*) \|$", written("metrics.md"), re.MULTILINE)
 

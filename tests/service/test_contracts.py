@@ -1,19 +1,23 @@
 """Everything that a server sends over the zoo is what the committed contracts say, and nothing else would be."""
 
 import json
+import runpy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from service.keys import add_key
 from service.loading import Loaded, start
-from service.settings import LimitSettings, Settings
-from tests.contracts import any_event, committed, complaint, event_of, fault_of, page_validator
+from service.settings import AuthSettings, LimitSettings, Settings
+from tests.contracts import FOLDER, any_event, committed, complaint, event_of, fault_of, page_validator
 from tests.members import zoo
 from tests.reliability.faulty import MARK, Fault, faulty
+from tests.service.fakes import FakeLoader
 from tests.service.served import GENERATE, PROMPT, Served, serving
 from tie_core.engine.observer import Observer
 from tie_core.events import Completed, RoundEnded
@@ -275,8 +279,52 @@ def test_answers_states_and_errors_are_those_of_the_page(served: Served) -> None
     assert not [told for each in refused if (told := fault_of(page_validator("Error"), each.json()))]
 
 
-def test_the_servers_page_is_the_committed_one(served: Served) -> None:
-    assert not complaint("openapi.json", committed("openapi.json"), served.client.get("/openapi.json").json())
+def test_the_pages_of_servers_with_and_without_keys_make_the_committed_one(served: Served, keyed: Served) -> None:
+    of_both = runpy.run_path(str(FOLDER.parent / "write_contracts.py"))["of_both"]
+    pages = [each.client.get("/openapi.json").json() for each in (served, keyed)]
+
+    assert not complaint("openapi.json", committed("openapi.json"), of_both(*pages))
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[Served]:
+    """A server whose one key may ask one request a minute; its client sends the key."""
+    file = tmp_path / "keys.toml"
+    key = add_key(file, "mine")
+    file.write_text(file.read_text(encoding="utf-8").rstrip() + "\nrequests_per_minute = 1\n", encoding="utf-8")
+    with serving(Settings(auth=AuthSettings(keys_file=file)), FakeLoader()) as served:
+        served.client.headers["authorization"] = f"Bearer {key}"
+        yield served
+
+
+def test_who_has_no_key_and_who_has_used_it_up_is_refused_as_the_page_says(keyed: Served) -> None:
+    paths = committed("openapi.json")["paths"]
+    answered = keyed.post({"prompt": PROMPT}).status_code
+    used_up = {
+        path: keyed.client.request("POST", path, json={"model": "tie", **asked})
+        for path, asked in {
+            GENERATE: {"prompt": PROMPT},
+            CHAT: {"messages": MESSAGES},
+            COMPLETIONS: {"prompt": PROMPT},
+        }.items()
+    }
+    del keyed.client.headers["authorization"]
+    unknown = {
+        (method, path): keyed.client.request(method, path.format(id="tie-1", name="tie"), json={})
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "security" in operation
+    }
+
+    assert answered == 200
+    assert len(unknown) == 11
+    told = {(("post", path), "429"): answer for path, answer in used_up.items()}
+    told |= {(place, "401"): answer for place, answer in unknown.items()}
+    for ((method, path), status), answer in told.items():
+        said = paths[path][method]["responses"][status]
+        assert str(answer.status_code) == status
+        assert said["headers"].keys() <= answer.headers.keys()
+        assert not fault_of(page_validator("Error"), answer.json())
 
 
 @pytest.mark.parametrize("kind", [RoundEnded, Completed])

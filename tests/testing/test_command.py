@@ -75,6 +75,16 @@ def test_the_kit_imports_nothing_that_only_our_tests_have() -> None:
     assert not {name.partition(".")[0] for name in done.stdout.split()} & DEVELOPMENT
 
 
+def test_what_torch_logs_of_its_profiler_does_not_reach_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KINETO_LOG_LEVEL", raising=False)
+    program = "import torch; from tie_core.testing.folders import peak_bytes; print(peak_bytes(lambda: torch.ones(99)))"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) >= 4 * 99
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize(("heading", "checks"), [("A model family", FAMILY_CHECKS), ("A score", SCORE_CHECKS)])
 def test_the_page_lists_every_check_in_its_own_words(heading: str, checks: dict[str, Any]) -> None:
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCED = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+"""Also where it is indented, as a part of a list."""
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 ADDRESS = "127.0.0.1:8000"
 """Where the documents' server listens; the tests' one is at a free port."""
@@ -79,10 +80,14 @@ def examples() -> list[Example]:
 
 
 def examples_of(document: str) -> Iterator[Example]:
-    page = (ROOT / document).read_text(encoding="utf-8")
+    yield from examples_in(document, (ROOT / document).read_text(encoding="utf-8"))
+
+
+def examples_in(document: str, page: str) -> Iterator[Example]:
     for block in FENCED.finditer(page):
+        indent, language, words, text = block.groups()
         line = page.count("\n", 0, block.start()) + 1
-        yield Example(document, line, block[1], block[2].strip(), block[3])
+        yield Example(document, line, language, words.strip(), re.sub(f"^{indent}", "", text, flags=re.MULTILINE))
 
 
 def inline_commands(document: str) -> Iterator[list[str]]:

@@ -37,6 +37,7 @@ from tests.docs.examples import (
     as_run,
     documents,
     examples,
+    examples_in,
     inline_commands,
     reason,
 )
@@ -58,7 +59,7 @@ name = "tie"
 models = ["llada", "dream"]
 """
 """In place of the documents' `tie.toml`, whose checkpoints are not here, and of what `--calibrate` makes of it."""
-DRAWINGS = {"docs/architecture.md", "docs/terminal.md"}
+DRAWINGS = {"README.md", "docs/architecture.md", "docs/terminal.md"}
 """Documents whose blocks without a language are drawings, or outputs that test_terminal_page.py holds to commands."""
 OF_THEIR_TIME = {"CHANGELOG.md", "docs/decisions.md", "docs/log.md"}
 """Documents that name commands as they were."""
@@ -236,9 +237,38 @@ def test_the_json_has_the_fields_that_the_server_sends(example: Example, place: 
     assert told["timings"].keys() == sent["timings"].keys()
 
 
+@pytest.mark.parametrize(
+    ("model", "question", "num_digits", "ended"),
+    [
+        ("zoo-qwen3", QUESTION, 18, "length"),
+        ("zoo-qwen3", "dec 314159; rev 271828", 12, "stop"),
+        ("zoo-llada", QUESTION, 18, "stop"),
+    ],
+)
+def test_the_embedded_models_end_as_the_page_of_openais_routes_says(
+    model: str, question: str, num_digits: int, ended: str, place: Place
+) -> None:
+    body = {"model": model, "messages": [{"role": "user", "content": question}]}
+
+    (choice,) = json.loads(run_curl(ask(place, "/v1/chat/completions", body), place.folder))["choices"]
+
+    assert re.search(rf" Answer:\d{{{num_digits}}}$", choice["message"]["content"])
+    assert choice["finish_reason"] == ended
+
+
 def ask(place: Place, path: str, body: dict[str, Any] | None = None) -> list[str]:
     sent = ["-H", "content-type: application/json", "-d", json.dumps(body)] if body else []
     return ["curl", f"http://{place.address}{path}", *sent]
+
+
+def test_an_example_in_a_list_is_seen_as_it_is_read() -> None:
+    page = '1. First:\n\n   ```sh title="x"\n   tie run \\\n     this\n   ```\n\n2. Then:\n\n```toml\n[a]\n```\n'
+
+    first, then = examples_in("page", page)
+
+    assert (first.line, first.language, first.words, first.text) == (3, "sh", 'title="x"', "tie run \\\n  this\n")
+    assert first.commands == ["tie run    this"]
+    assert (then.line, then.text) == (10, "[a]\n")
 
 
 def test_every_block_is_of_a_kind_that_is_run_or_a_drawing() -> None:

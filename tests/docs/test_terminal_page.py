@@ -1,8 +1,12 @@
-"""docs/terminal.md: its picture is drawn from the recorded run, and what it shows as output is what commands print."""
+"""docs/terminal.md: its picture is drawn from the recorded run, and what it shows as output is what commands print.
+
+README's sample of the demo is held to it here too.
+"""
 
 import json
 import re
 import runpy
+import shlex
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -11,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from service.cli import app
-from tests.docs.examples import FENCED, ROOT
+from tests.docs.examples import ROOT, examples_of
 
 PAGE = "docs/terminal.md"
 PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"
@@ -22,13 +26,18 @@ def page() -> str:
 
 
 def shown() -> Iterator[tuple[str, str]]:
-    """The first command of a block, and the output that the page shows behind it."""
+    """The last command of a block that a person reads the output of, and the output that is shown behind it."""
     command = ""
-    for block in FENCED.finditer(page()):
-        if block[1] == "sh":
-            *_, command = (line for line in block[3].splitlines() if "--json" not in line and "--check" not in line)
-        elif not block[1]:
-            yield command, block[3]
+    for example in (*examples_of(PAGE), *examples_of("README.md")):
+        if example.language == "sh":
+            *_, command = (line for line in example.commands if "--json" not in line and "--check" not in line)
+        elif not example.language:
+            yield command, example.text
+
+
+def recipe_of(target: str) -> str:
+    (recipe,) = re.findall(rf"^{target}:.*\n\t(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    return str(recipe)
 
 
 def pattern_of(output: str) -> str:
@@ -43,7 +52,11 @@ def test_the_page_shows_what_commands_print(command: str, output: str, monkeypat
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(ROOT)
 
-    printed = CliRunner().invoke(app, command.split()[1:], catch_exceptions=False).output
+    program, *words = shlex.split(command)
+    if program == "make":
+        _, *words = shlex.split(recipe_of(*words))
+
+    printed = CliRunner().invoke(app, words, catch_exceptions=False).output
 
     assert re.search(pattern_of(output), printed, re.DOTALL), printed
 

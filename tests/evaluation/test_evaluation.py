@@ -321,6 +321,16 @@ def test_a_report_of_one_ablation_has_its_name_and_validation_items_a_warning(tm
     assert "for development only" not in (tmp_path / "two.md").read_text()
 
 
+def test_all_items_of_a_task_with_validation_items_of_its_own_are_called_test_items(tmp_path):
+    told = task(6, "held out", load_validation=lambda folder: items(9)[6:])
+    report = evaluation(tmp_path, tasks=(told, task(6)), tables={"main": 2}).run()
+
+    (held_out, *_), (whole, *_) = (chapter.facts() for chapter in report.chapters)
+
+    assert "of 6 (test, digest" in held_out
+    assert "of 6 (all, digest" in whole
+
+
 def test_the_same_figures_give_the_same_plot(tmp_path):
     report = evaluation(tmp_path, draws_plots=True).run()
 

@@ -42,7 +42,7 @@ then."""
 RULE: Final = """\
 The post-generation ensemble answers with one of the members' own answers, chosen by the rule `{rule}`, as TIE does at
 the end."""
-LOWEST: Final = "It takes the run with the lowest token change count; ties go to the higher top-1 probability."
+LOWEST: Final = "That takes the run with the lowest token change count; ties go to the higher top-1 probability."
 RETOKENISED: Final = """\
 TIE's forwards can differ from those of the members alone: between different tokenizers a relay leaves other numbers of
 positions to fill than a run of one's own."""

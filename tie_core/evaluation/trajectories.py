@@ -130,7 +130,7 @@ def _held_against(by_run: Sequence[tuple[tuple[int, int], ...]]) -> tuple[Right,
     """By run: is the first third's rate above the last one's, and the other way round. A run that has no round that
     could be a change in one of them says neither."""
     thirds = [(stages[0], stages[-1]) for stages in by_run]
-    gained = [first[0] * last[1] - last[0] * first[1] if first[1] and last[1] else 0 for first, last in thirds]
+    gained = [first[0] * last[1] - last[0] * first[1] for first, last in thirds]
     return [each > 0 for each in gained], [each < 0 for each in gained]
 
 

@@ -20,7 +20,7 @@ TABLES_ITEMS ?= 200
 FOUR_ITEMS ?= 200
 FOURTH := build/four/zoo-dream
 FOUR_CONDITIONS := post;tcc;commit;score=tcc models=zoo-llada,zoo-dream,zoo-qwen3;score=commit models=zoo-llada,zoo-dream,zoo-qwen3;score=commit models=zoo-llada,zoo-dream,fourth;score=commit models=zoo-llada,zoo-qwen3,fourth;score=commit models=zoo-dream,zoo-qwen3,fourth
-EVAL_CONDITIONS := post;chosen;tcc;commit;score=commit models=zoo-llada,zoo-dream;score=commit models=zoo-llada,zoo-qwen3;score=commit models=zoo-dream,zoo-qwen3
+EVAL_AMONG := tcc;commit;score=commit models=zoo-llada,zoo-dream;score=commit models=zoo-llada,zoo-qwen3;score=commit models=zoo-dream,zoo-qwen3
 
 .PHONY: help install demo serve test mutants soak check bench docs fmt zoo eval fewer unequal four clean
 
@@ -91,7 +91,7 @@ zoo: install ## train the embedded models from nothing (under an hour on two cor
 
 eval: $(DEV) ## measure the zoo, into docs/results.md and docs/results-tables.md; broken off, it goes on
 	$(BIN)/tie eval zoo --out $(EVAL) --page docs/results.md --plots --choose $(ABLATION_ITEMS) --items $(ABLATION_ITEMS) \
-		--conditions "$(EVAL_CONDITIONS)" --table main:$(EVAL_ITEMS) --table stability:$(EVAL_ITEMS) \
+		--among "$(EVAL_AMONG)" --conditions "post;tcc;chosen" --table main:$(EVAL_ITEMS) --table stability:$(EVAL_ITEMS) \
 		$(addprefix --table ,injection switches change_rate interval acceleration normalisation cross_model selection)
 	$(BIN)/tie eval zoo-tables --out $(EVAL) --page docs/results-tables.md --items $(TABLES_ITEMS) --conditions post,tcc,commit
 

@@ -48,6 +48,7 @@ def evaluate(
     choose: Annotated[
         int | None, typer.Option(min=2, help="Choose TIE's best condition on so many validation items first.")
     ] = None,
+    among: Annotated[str, typer.Option(help="What --choose chooses among, if not the conditions.")] = "",
     calibrate: Annotated[
         int | None, typer.Option(min=2, help="Learn on so many validation items first how unequal members answer best.")
     ] = None,
@@ -80,6 +81,7 @@ def evaluate(
         tasks=find_tasks(tasks),
         tables=parse_tables(table or ["main"]),
         conditions=parse_conditions(conditions),
+        among=parse_conditions(among),
         options=options_of(option or []),
         num_items=items,
         split=cast("Split", split),
@@ -100,6 +102,7 @@ def evaluate(
         "--items": items,
         "--seed": seed or None,
         "--choose": choose,
+        "--among": among,
         "--calibrate": calibrate,
     }
     words |= {"--split": None if split == "all" else split}

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 
@@ -216,6 +217,25 @@ def test_the_best_part_of_the_members_is_chosen_beside_the_best_condition(tmp_pa
     assert "\n| TIE, score=tcc models=bob,cat (the best part) |" in told
 
 
+def test_of_what_is_chosen_among_only_the_chosen_ones_are_measured_on_test_items(tmp_path):
+    side = ScriptedSide()
+    report = evaluation(
+        tmp_path,
+        side,
+        tasks=(task(40),),
+        conditions=parse_conditions("post; chosen"),
+        among=parse_conditions("tcc; top1; score=tcc models=ann,bob; score=tcc models=bob,cat"),
+        num_to_choose=2,
+    ).run()
+
+    (chapter,) = report.chapters
+    study = chapter.experiment.study
+    assert study.conditions == (POST, study.chosen, study.chosen_part)
+    asked = Counter(question.condition.key for question in side.asked)
+    assert len(asked) == 1 + 4
+    assert sorted(asked.values())[:2] == [2, 2]  # validation items only
+
+
 @pytest.mark.parametrize(
     ("models", "says"), [("ann,bbo", "the members are ann, bob, cat"), ("ann,ann", "a member is named twice")]
 )
@@ -264,6 +284,7 @@ def test_every_condition_is_resolved_before_any_request(tmp_path):
         ({"tasks": (task(runs_code=True),)}, "allow it with --run-code"),
         ({"split": "dev"}, "there is no split dev"),
         ({"conditions": (CHOSEN,)}, "needs --choose"),
+        ({"among": (POST,)}, "give --choose as well"),
         ({"num_to_choose": 4, "split": "validation"}, "leave out --split validation"),
     ],
 )

@@ -30,13 +30,15 @@ FEWEST_ITEMS = 2  # an interval of differences needs two
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What is measured. `tables` have a number of items each (None: `num_items`, and if that is None all). Without
-    `conditions` the main table has all scores. `num_to_choose` validation items choose TIE's best condition first.
+    `conditions` the main table has all scores. `num_to_choose` validation items choose TIE's best condition first, and
+    the best part of the members: among those of `among`, or else of the conditions.
     `num_to_calibrate` of them say how unequal members answer best, by the scores of the conditions.
     `regrades` has the grader judge anew what is recorded already."""
 
     tasks: tuple[Task, ...]
     tables: Mapping[str, int | None]
     conditions: tuple[Condition, ...] = ()
+    among: tuple[Condition, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     num_items: int | None = None
     split: Split = "all"
@@ -59,6 +61,8 @@ class Wishes:
             raise TaskError(f"there is no split {self.split}: the splits are {', '.join(SPLITS)}")
         if CHOSEN in self.conditions and self.num_to_choose is None:
             raise TaskError("the condition `chosen` needs --choose, the number of validation items to choose on")
+        if self.among and self.num_to_choose is None:
+            raise TaskError("--among says what --choose chooses among: give --choose as well")
         if "unequal" in self.tables and self.num_to_calibrate is None:
             raise TaskError("the table `unequal` needs --calibrate, the number of validation items to learn from")
         if None not in (self.num_to_choose, self.num_to_calibrate):
@@ -76,8 +80,9 @@ class Wishes:
 
     @property
     def candidates(self) -> tuple[Condition, ...]:
-        """What is chosen among: the conditions asked for, or else TIE with each score."""
-        named = tuple(condition for condition in self.conditions if condition not in (POST, RANDOM, CHOSEN))
+        """What is chosen among: what was named for that, or the conditions asked for, or else TIE with each score."""
+        asked = self.among or self.conditions
+        named = tuple(condition for condition in asked if condition not in (POST, RANDOM, CHOSEN))
         return named or tuple(map(tie_by, SCORES))
 
     @property
@@ -131,7 +136,8 @@ class Evaluation:
         learned = self._learn(task, wishes.num_to_calibrate) if wishes.num_to_calibrate is not None else None
         conditions = wishes.conditions or standard()
         if chosen is not None:
-            conditions = (*(condition for condition in conditions if condition != CHOSEN), chosen)
+            found = (chosen,) if part is None else (chosen, part)
+            conditions = (*(condition for condition in conditions if condition not in (CHOSEN, *found)), *found)
         if learned is not None:
             chosen, remedy = learned.plain, learned.chosen.condition
             conditions = (*conditions, remedy)

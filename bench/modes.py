@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.bench.asking import body_of
 from service.errors import ApiError
+from service.option_places import body_of
 from service.schemas import parse_generate
 from tie_core import zoo
 from tie_core.errors import OptionsError

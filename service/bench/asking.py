@@ -9,15 +9,13 @@ from typing import Any, Final
 import httpx
 
 from service.client import ServerError, key_headers
-from service.schemas import AnswerBody, Body, GenerateBody, TieBody, UnmaskingBody
-from tie_core.errors import OptionsError, RequestError, TieError
+from service.option_places import body_of
+from tie_core.errors import RequestError, TieError
 
 Reply = Mapping[str, Any]
 Ask = Callable[[str], Awaitable[Reply]]
 
 SILENCE_SECONDS: Final = 600.0
-SECTIONS: Final[Mapping[str, type[Body]]] = {"tie": TieBody, "unmasking": UnmaskingBody, "answer": AnswerBody}
-RENAMED: Final = {"reasoning": ("reasoning_length",), "answer": ("answer", "length")}
 
 
 def ask_tie(client: httpx.AsyncClient, options: Mapping[str, Any], **fields: Any) -> Ask:
@@ -50,33 +48,6 @@ async def first_model(client: httpx.AsyncClient) -> str:
     if not isinstance(models, list) or not models:
         raise ServerError(f"{client.base_url} lists no models: name one with --openai-model")
     return str(models[0]["id"])
-
-
-def body_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The native route's body for options by the library's names.
-
-    Raises:
-        OptionsError: an option that the route has no field for.
-    """
-    body: dict[str, Any] = {}
-    for name, value in options.items():
-        *sections, field = _path(name)
-        part = body
-        for section in sections:
-            part = part.setdefault(section, {})
-        part[field] = value
-    return body
-
-
-def _path(name: str) -> tuple[str, ...]:
-    if name in RENAMED:
-        return RENAMED[name]
-    if name in GenerateBody.model_fields:
-        return (name,)
-    for section, body in SECTIONS.items():
-        if name in body.model_fields:
-            return (section, name)
-    raise OptionsError(name, f"unknown option; the server's route has no field {name!r}")
 
 
 def open_client(server: str, key: str | None = None) -> httpx.AsyncClient:

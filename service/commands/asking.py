@@ -40,8 +40,8 @@ def ask_server(
     Raises:
         OptionsError: an option that the server's route has no field for.
     """
-    from service.bench.asking import body_of
     from service.client import server_events
+    from service.option_places import body_of
 
     body = body_of(options) | given(ensemble=ensemble, models=members_of(models))
 

@@ -76,7 +76,7 @@ def run(
     ask = asker(server, api_key, config, ensemble, models, options)
     events = ask(asked, detail)
     if save is not None:
-        from service.bench.asking import body_of
+        from service.option_places import body_of
         from service.recording import recorded
 
         body = {**asked, **body_of(options), **given(ensemble=ensemble, models=members_of(models))}

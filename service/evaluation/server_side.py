@@ -9,9 +9,10 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from service.bench.asking import body_of, connection, refusal
+from service.bench.asking import connection, refusal
 from service.client import ServerError, event_of
 from service.encoding import JsonError, from_json
+from service.option_places import body_of
 from tie_core.errors import InternalError, MemberError, OutOfMemoryError, TieError, UnknownModelError
 from tie_core.evaluation.sides import Listener, Question
 from tie_core.events import Completed, Created, Event, Failed

@@ -3,12 +3,14 @@
  * Whatever is left alone is not sent, so that the ensemble's own defaults hold. Fields carry the API's names.
  */
 
+import { ApiError, ask } from "./api.js";
 import { byId, element, setText } from "./elements.js";
 import { visible } from "./words.js";
 
 const ALWAYS_SHOWN = ["tie.score", "tie.interval", "unmasking.policy"];
 const NOT_OFFERED = new Set(["messages", "prompt", "ensemble", "models", "seed", "stream", "events", "on_disconnect"]);
-const DEFAULT = "default";
+const DECIDING = { task: "task", score: "tie.score", policy: "unmasking.policy" }; // on them other defaults depend
+const LENGTHS = ["gen_length", "reasoning_length", "answer.length"]; // of which one follows from the others
 const PROBLEM = "field-problem";
 
 export class RequestForm {
@@ -16,12 +18,16 @@ export class RequestForm {
   #says;
   #models = [];
   #examples = [];
+  #asked = null; // whose defaults are waited for
 
   /** `says(words)` lets screen readers hear what a press of a button did. */
   constructor(form, says) {
     this.#form = form;
     this.#says = says;
     form.elements.ensemble.addEventListener("change", () => this.#offerEnsemble());
+    form.addEventListener("change", ({ target }) => {
+      if (["ensemble", ...Object.values(DECIDING)].includes(target.dataset.param)) this.#askDefaults();
+    });
     form.addEventListener("input", ({ target }) => {
       if (form.querySelector("[aria-invalid]")?.dataset.param === target.dataset.param) this.blame(null);
     });
@@ -32,8 +38,13 @@ export class RequestForm {
     this.#models = entries;
     const names = entries.filter((entry) => entry.kind === "ensemble").map((entry) => entry.id);
     this.#form.elements.ensemble.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-    this.#offerEnsemble();
     this.#offerOptions(schemas);
+    this.#offerEnsemble();
+    this.#showDefaults(this.#chosen.defaults);
+  }
+
+  get #chosen() {
+    return this.#models.find((entry) => entry.id === this.#form.elements.ensemble.value);
   }
 
   /** Whether there is a prompt; if not, that is said at its field. */
@@ -76,9 +87,7 @@ export class RequestForm {
   }
 
   #offerEnsemble() {
-    const { members = [], about = "", examples = [] } = this.#models.find(
-      (entry) => entry.id === this.#form.elements.ensemble.value,
-    );
+    const { members, about, examples } = this.#chosen;
     this.#offerMembers(members);
     setText(byId("about"), visible(about));
     byId("examples").replaceChildren(...examples.map((example) => this.#exampleButton(example)));
@@ -117,9 +126,38 @@ export class RequestForm {
     byId("member-names").replaceWith(names);
   }
 
+  /** The server resolves them, as it does for a request. */
+  async #askDefaults() {
+    const said = new URLSearchParams();
+    for (const [name, param] of Object.entries(DECIDING)) {
+      const { value } = this.#form.querySelector(`[data-param="${param}"]`);
+      if (value !== "") said.set(name, value);
+    }
+    const path = `v1/models/${encodeURIComponent(this.#chosen.id)}?${said}`;
+    this.#asked = path;
+    let defaults = {};
+    try {
+      ({ defaults } = await (await ask(path)).json());
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+    if (this.#asked === path) this.#showDefaults(defaults);
+  }
+
+  #showDefaults(defaults) {
+    for (const field of this.#form.querySelectorAll("[data-param][data-kind]")) {
+      const words = defaultWords(field, defaults);
+      if (field.options) setText(field.options[0], words);
+      else field.placeholder = words;
+    }
+  }
+
   #offerOptions(schemas) {
     const [first, rest] = [this.#form.querySelector("[data-part=first]"), this.#form.querySelector("[data-part=rest]")];
     const groups = groupsOf(schemas);
+    for (const name of ["ensemble", "models"]) {
+      byId(`hint-${name}`).replaceChildren(...marked(schemas.GenerateBody.properties[name].description));
+    }
     const all = groups.flatMap((group) => group.fields);
     first.replaceChildren(...all.filter((field) => ALWAYS_SHOWN.includes(field.param)).map(labelled));
     rest.replaceChildren(
@@ -153,15 +191,17 @@ function partOf(schema, schemas) {
 }
 
 function fieldOf(param, name, schema) {
+  const told = { param, name, description: schema.description ?? "" };
   const kinds = schema.anyOf ?? [schema];
   const choices = kinds.flatMap((one) => one.enum ?? []);
-  if (choices.length) return { param, name, kind: "string", choices };
+  if (choices.length) return { ...told, kind: "string", choices };
   const kind = ["boolean", "integer", "number", "string"].find((type) => kinds.some((one) => one.type === type));
-  return { param, name, kind, choices: kind === "boolean" ? ["true", "false"] : [] };
+  return { ...told, kind, choices: kind === "boolean" ? ["true", "false"] : [] };
 }
 
-function labelled({ param, name, kind, choices }) {
-  const attributes = { "data-param": param, "data-kind": kind };
+function labelled({ param, name, description, kind, choices }) {
+  const hint = `hint-${param}`;
+  const attributes = { "data-param": param, "data-kind": kind, "aria-describedby": hint };
   const names = param === "tie.best_model" ? { list: "member-names" } : {};
   const types = {
     integer: { type: "number", step: "1" },
@@ -172,10 +212,28 @@ function labelled({ param, name, kind, choices }) {
     ? element(
         "select",
         attributes,
-        ...["", ...choices].map((choice) => element("option", { value: choice }, choice || DEFAULT)),
+        ...["", ...choices].map((choice) => element("option", { value: choice }, choice)),
       )
-    : element("input", { ...attributes, ...types[kind], placeholder: DEFAULT, autocomplete: "off" });
-  return element("label", { class: "field" }, element("code", {}, name), field);
+    : element("input", { ...attributes, ...types[kind], autocomplete: "off" });
+  return element(
+    "div",
+    {},
+    element("label", { class: "field" }, element("code", {}, name), field),
+    element("p", { class: "hint", id: hint }, ...marked(description)),
+  );
+}
+
+/** Text with its `code` as such. */
+function marked(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}
+
+function defaultWords({ dataset: { param, kind }, options }, defaults) {
+  const value = param.split(".").reduce((part, name) => part?.[name], defaults);
+  if (value === undefined) return "default";
+  if (value !== null) return `default: ${kind === "string" && !options ? JSON.stringify(value) : value}`;
+  if (LENGTHS.includes(param)) return "default: what the others leave";
+  return param === "answer.scored_positions" ? "default: all" : "default: none";
 }
 
 function valueOf({ value, dataset }) {

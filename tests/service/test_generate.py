@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.option_places import body_of
 from tests.service.fakes import POISON, FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 
@@ -224,7 +225,32 @@ def test_models_are_listed_in_openais_shape(served: Served) -> None:
     assert listed["data"][0]["members"] == ["zoo-llada", "zoo-dream"]
     assert listed["data"][0]["about"] == "Anything: these guess."
     assert listed["data"][0]["examples"] == ["1 2 3", "4 5 6"]
+    assert listed["data"][0]["defaults"]["tie"]["interval"] == 8
+    assert listed["data"][0] == served.client.get("/v1/models/tie").json()
     assert listed["data"][1]["family"] == "llada"
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        ({}, {}),
+        ({"task": "math", "score": "top1"}, {"task": "math", "tie": {"score": "top1"}}),
+        ({"policy": "threshold"}, {"unmasking": {"policy": "threshold"}}),
+    ],
+)
+def test_the_defaults_of_an_ensemble_are_those_of_its_requests(
+    served: Served, said: dict[str, str], body: dict[str, Any]
+) -> None:
+    (created, *_) = served.events({"prompt": PROMPT, **body})
+
+    assert served.client.get("/v1/models/tie", params=said).json()["defaults"] == body_of(created["options"])
+
+
+def test_a_task_that_there_is_not_has_no_defaults(served: Served) -> None:
+    response = served.client.get("/v1/models/tie", params={"task": "poetry"})
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "task"
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/version", "/metrics", "/openapi.json"])

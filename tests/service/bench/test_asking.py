@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from service.bench.asking import Reply, ask_openai, ask_tie, body_of, first_model, open_client
+from service.bench.asking import Reply, ask_openai, ask_tie, first_model, open_client
 from service.client import ServerError
+from service.option_places import body_of
 from service.schemas import parse_generate
 from tie_core.errors import OptionsError, RequestError
 from tie_core.options import TieOptions

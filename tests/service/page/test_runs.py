@@ -13,12 +13,17 @@ from tests.service.fakes import NAMES, OPTIONS, FakeLoader, Faults, fake_setting
 from tests.service.page.conftest import Open
 from tests.service.page.dropping import dropping
 from tests.service.page.playground import Playground
-from tests.service.served import PROMPT, Served, serving
+from tests.service.served import PROMPT, Served, serving, wait_until
 
 HOSTILE = (
     '<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script> <|mdm_mask|><|endoftext|>'
     " {{7*7}} \u202e\u0007 ' \" `"
 )
+
+DEFAULT_SHOWN = """(param) => {
+    const field = document.querySelector(`[data-param="${param}"]`);
+    return field.options ? field.options[0].textContent : field.placeholder;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +313,65 @@ def test_options_are_those_of_the_servers_own_schema(served: Served, open_page: 
             if choices and name != "events" and name != "on_disconnect":
                 assert offered[prefix + name] == choices
     assert offered["tie.cross_model"] == ["true", "false"]
+
+
+def test_options_tell_what_they_mean_and_what_holds_without_them(served: Served, open_page: Open) -> None:
+    schemas = served.client.get("/openapi.json").json()["components"]["schemas"]
+    playground = open_page(served.url).ready()
+    page = playground.page
+
+    told = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("[data-kind]")].map((it) => [it.dataset.param,
+            document.getElementById(it.getAttribute("aria-describedby")).textContent]))"""
+    )
+    for part, prefix in (("TieBody", "tie."), ("UnmaskingBody", "unmasking."), ("AnswerBody", "answer.")):
+        for name, schema in schemas[part]["properties"].items():
+            if prefix + name != "tie.calibration":
+                assert told[prefix + name] == schema["description"].replace("`", "")
+    assert told["task"] == schemas["GenerateBody"]["properties"]["task"]["description"]
+    assert all(told.values())
+    assert page.locator("[data-kind][title]").count() == 0
+
+
+def test_defaults_are_those_of_the_chosen_ensemble_task_and_policy(open_page: Open) -> None:
+    settings = fake_settings()
+    ensemble = settings.default_ensemble.model_copy(update={"policy_defaults": {"threshold": {"interval": 3}}})
+    other = EnsembleSettings(name="other", models=list(NAMES))
+    settings = settings.model_copy(update={"ensembles": [ensemble, other]})
+    with serving(settings, FakeLoader()) as served:
+        playground = open_page(served.url, faults=("ERR_",)).ready()
+        page = playground.page
+
+        def shown(param: str) -> str:
+            return str(page.evaluate(DEFAULT_SHOWN, param))
+
+        def waits_for(param: str, words: str) -> None:
+            wait_until(lambda: shown(param) == f"default: {words}")
+
+        assert [shown(param) for param in ("tie.interval", "tie.score", "unmasking.k", "unmasking.fill_end")] == [
+            "default: 8",
+            "default: tcc",
+            "default: 1",
+            "default: false",
+        ]
+        assert shown("answer.suffix") == 'default: " Answer:"'
+        assert shown("gen_length") == "default: what the others leave"
+        assert (shown("answer.scored_positions"), shown("tie.best_model")) == ("default: all", "default: none")
+        page.select_option("[data-param='unmasking.policy']", "threshold")
+        waits_for("tie.interval", "3")
+        page.select_option("[name=ensemble]", "other")
+        waits_for("tie.interval", "32")
+        page.click("#other-options > summary")
+        page.select_option("[data-param='task']", "math")
+        waits_for("tie.interval", "16")
+        waits_for("gen_length", "256")
+        page.select_option("[data-param='task']", "")
+        page.select_option("[data-param='tie.score']", "top1")
+        waits_for("gen_length", "128")
+        waits_for("tie.interval", "16")
+        page.context.set_offline(True)
+        page.select_option("[data-param='tie.score']", "")
+        wait_until(lambda: shown("tie.interval") == "default")
 
 
 def test_what_is_chosen_is_what_is_asked(served: Served, open_page: Open) -> None:

@@ -1,11 +1,14 @@
 """The playground in a real browser: a run, its replay, its errors, and what hostile text comes to."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from service.keys import add_key
 from service.settings import AuthSettings, EnsembleSettings, LimitSettings
@@ -181,6 +184,17 @@ def test_a_page_that_comes_before_the_models_goes_on_when_they_are_there(open_pa
         playground.run(PROMPT).finished()
 
         assert not playground.page.is_visible("#problem")
+
+
+def test_the_pictures_of_the_documents_can_be_taken_anew(served: Served, browser: Browser, tmp_path: Path) -> None:
+    """`browser` says whether there is one."""
+    script = Path(__file__).parents[3] / "docs" / "take_playground.py"
+
+    subprocess.run([sys.executable, script, "--server", served.url, "--out", tmp_path], check=True, timeout=120)
+
+    for name in ("playground.png", "playground-dark.png"):
+        head = (tmp_path / name).read_bytes()[:20]
+        assert (head[:8], int.from_bytes(head[16:20])) == (b"\x89PNG\r\n\x1a\n", 1280)
 
 
 def test_a_saved_run_that_failed_says_why(served: Served, open_page: Open, tmp_path: Path) -> None:

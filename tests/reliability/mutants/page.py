@@ -36,6 +36,27 @@ MUTANTS: tuple[Mutant, ...] = (
         (MODULES + "test_any_step_of_a_log_is_what_reducing_to_it_gives",),
     ),
     Mutant(
+        "an empty prompt is sent",
+        "service/page/main.js",
+        "if (!this.#form.check()) return;",
+        "",
+        (RUNS + "test_without_a_prompt_the_page_says_so_and_asks_nobody",),
+    ),
+    Mutant(
+        "a problem stands inside the label of its field",
+        "service/page/form.js",
+        '(field.closest("label") ?? field).after',
+        "field.after",
+        (RUNS + "test_a_problem_stands_behind_the_label_of_its_field",),
+    ),
+    Mutant(
+        "the defaults of another ensemble stay on the page",
+        "service/page/form.js",
+        '["ensemble", ...Object.values(DECIDING)]',
+        "Object.values(DECIDING)",
+        (RUNS + "test_defaults_are_those_of_the_chosen_ensemble_task_and_policy",),
+    ),
+    Mutant(
         "a request that is sent again is another one",
         "service/page/session.js",
         '"idempotency-key": this.#key',

@@ -1,15 +1,21 @@
 """The page on reproducing the paper: its hours follow from the cost model, its rows are the paper's, and so are the
 conditions that its commands ask for."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any, Final
 
 import pytest
 
 from bench.cost_model import DEVICES, SHAPES, Plan, request_seconds
 from tests.docs.examples import ROOT, examples_of
 from tie_core.evaluation import paper
-from tie_core.evaluation.conditions import POST, parse_conditions, tie_by
+from tie_core.evaluation.conditions import POST, SCORES, parse_conditions, tie_by
+from tie_core.evaluation.named import TABLES
+from tie_core.evaluation.results import Study
+from tie_core.evaluation.tasks import find_tasks
+from tie_core.options import resolve_options
 
 PAGE: Final = "docs/reproduce-the-paper.md"
 TASKS: Final = ("MMLU", "ARC-Challenge", "WinoGrande", "GSM8K", "MATH500", "HumanEval", "MBPP, sanitized", "Countdown")
@@ -17,6 +23,7 @@ ANSWERS: Final = (16, 16, 16, 32, 32, 256, 256, 32)
 """Rows of the answer that the head reads in a step: for code half of all, on average."""
 INTERVALS: Final = (32, 32, 32, 16, 16, 32, 32, 32)
 """Of tcc; the other scores have 16."""
+ASKED: Final = (POST, *map(tie_by, ("tcc", "top1", "entropy", "margin")))
 NEVER: Final = 1_000_000
 BY_NAME: Final = {device.name: device for device in DEVICES}
 
@@ -83,12 +90,30 @@ def test_the_expected_rows_are_the_papers(who: str) -> None:
     assert [float(cell) for cell in written] == [paper.ACCURACY[task][who] for task in paper.TASKS]
 
 
-def test_the_commands_ask_for_the_papers_conditions_and_each_has_a_page() -> None:
-    asked = (POST, *map(tie_by, ("tcc", "top1", "entropy", "margin")))
-    commands = [
-        command.split() for example in examples_of(PAGE) if example.language == "sh" for command in example.commands
-    ]
+def commands_of_page() -> list[list[str]]:
+    blocks = [example for example in examples_of(PAGE) if example.language == "sh"]
+    return [command.split() for block in blocks for command in block.commands]
 
-    assert [parse_conditions(words[words.index("--conditions") + 1]) for words in commands] == [asked] * len(commands)
+
+def test_the_commands_ask_for_the_papers_conditions_and_each_has_a_page() -> None:
+    commands = commands_of_page()
+
+    assert [parse_conditions(words[words.index("--conditions") + 1]) for words in commands] == [ASKED] * len(commands)
     pages = [words[words.index("--page") + 1] for words in commands]
     assert len(set(pages)) == len(commands) > 2
+
+
+def test_behind_the_main_table_the_ablations_add_twelve_conditions() -> None:
+    (task,) = find_tasks(["gsm8k"])
+
+    def resolve(options: Mapping[str, Any]) -> dict[str, Any]:
+        return asdict(resolve_options({**task.options, **options}))
+
+    intervals = {score: resolve({"score": score})["interval"] for score in SCORES}
+    study = Study(task, ("llada", "dream"), resolve({}), intervals, resolve, ASKED)
+    tables = {word for words in commands_of_page() for before, word in pairwise(words) if before == "--table"}
+    main = {condition.key for condition in TABLES["main"].conditions(study)}
+    added = {name: {each.key for each in TABLES[name].conditions(study)} - main for name in tables}
+
+    assert {name for name, keys in added.items() if not keys} == {"stability", "switches", "change_rate", "selection"}
+    assert len(set().union(*added.values())) == 12 == len(list(ablations()))

@@ -86,7 +86,7 @@ fmt: $(DEV) ## rewrite the code in the house's format, and what is written from 
 	$(BIN)/python docs/draw_terminal.py
 	$(BIN)/python docker/dashboard.py
 
-zoo: install ## train the embedded models from nothing (under an hour on two cores)
+zoo: install ## train the embedded models from nothing (on two cores half an hour with AVX-512, an hour without)
 	$(BIN)/python -m tie_core.zoo.train
 
 eval: $(DEV) ## measure the zoo, into docs/results.md and docs/results-tables.md; broken off, it goes on

@@ -45,11 +45,15 @@ def test_on_a_phone_a_run_comes_into_view_and_nothing_stands_over_it(open_page: 
         page.fill("#prompt", PROMPT)
         page.keyboard.press("Control+Enter")
         page.wait_for_selector("#strip li")
+        faults.seconds = 0.5
 
         assert abs(page.evaluate(TOP, "#status") - 8) < 1
         assert 0 < page.evaluate(TOP, "#answer") < page.evaluate(TOP, ".member") < 844
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         assert page.evaluate(TOP, "#player") < 0
+        assert 0 < page.evaluate(TOP, "#stop") < 844
+        page.click("#stop")
+        page.wait_for_selector("#problem", state="visible")
 
 
 def test_on_a_phone_an_error_comes_into_view(served: Served, open_page: Open) -> None:

@@ -1,5 +1,6 @@
 """The paper's ablations on records made by hand: their conditions, their figures, and the paper's beside them."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -171,20 +172,24 @@ def test_stability_holds_wrong_runs_against_right_ones():
     assert [figure.value for figure in ann[1:]] == [2, 1.0, 1.0, 2, 3.0, 3.0, 2.0, 3.0]
     assert [figure.value for figure in bob[1:]] == [2, 2.0, 2.0, 2, 2.0, 2.0, 0.0, 1.0]
     assert [figure.value for figure in cat[1:]] == [1, 0.0, 0.0, 2, 1.5, 1.5, None, None]
-    assert ann[7].text() == "+2.000 [-0.191, +4.191]"  # 1.96 times the root of 0.5 / 2 + 2 / 2
+    assert ann[7].text() == "+2.000 [-4.919, +8.919]"  # at 25 / 17 degrees of freedom
     assert (published[3].text(), published[6].text()) == ("1.81", "4.27")
     assert published[8].value == pytest.approx(4.27 / 1.81)
-    assert section.sentences[0].startswith("Wrong runs change their answer more often with 0 of 2 members")
+    assert section.sentences == (
+        "Wrong runs change their answer more often (the difference's interval is above 0) with 0 of the 0 members that"
+        " have 10 runs of each or more.",
+    )
 
 
-def test_wrong_runs_change_more_often_where_the_interval_says_so():
-    alone = ["100"] * 10 + ["000"] * 10
-    tcc = [(number % 2 + number // 10, None, None) for number in range(20)]
+@pytest.mark.parametrize(("num_right", "told"), [(10, "1 of the 1"), (9, "0 of the 0")])
+def test_wrong_runs_change_more_often_where_the_interval_of_enough_runs_says_so(num_right, told):
+    alone = ["100"] * num_right + ["000"] * 10
+    tcc = [(number % 2 + number // num_right, None, None) for number in range(len(alone))]
     posted = [
         record(POST, n, True, alone=each, tcc=counts) for n, (each, counts) in enumerate(zip(alone, tcc, strict=True))
     ]
 
-    assert made("stability", [posted]).sentences[0].startswith("Wrong runs change their answer more often with 1 of 1")
+    assert f"above 0) with {told} members" in made("stability", [posted]).sentences[0]
 
 
 def test_change_rates_are_told_for_every_condition_and_the_papers_for_its_own_task():
@@ -217,11 +222,8 @@ def test_switches_are_held_against_each_other_by_run():
     tcc, top1, commit = section.grids[0].rows
     assert [(cell.num, cell.of) for cell in tcc[2:5]] == [(6, 6), (0, 12), (0, 12)]
     assert [row[1].value for row in (tcc, top1, commit)] == [6, 6, 6]
-    assert [[cell.text() for cell in row[5:]] for row in (tcc, top1, commit)] == [
-        ["6", "0", "0.0312"],
-        ["0", "6", "0.0312"],
-        ["3", "3", "1.0000"],
-    ]
+    assert [row[5].text() for row in (tcc, top1, commit)] == ["+100.0", "-50.0", "+25.0"]
+    assert [row[6].tested.p_value for row in (tcc, top1, commit)] == pytest.approx([2 / 64, 2 / 64, 5 / 8], abs=0.01)
     assert section.sentences == (
         "Thirds in which the leader changes more often (p < 0.05): TIE, tcc (the first), TIE, top1 (the last).",
         "First and last third are not told apart: TIE, commit.",
@@ -231,8 +233,25 @@ def test_switches_are_held_against_each_other_by_run():
 def test_a_run_whose_first_third_has_no_change_to_make_says_nothing():
     section = made("switches", [ran(TCC, "1" * 8, led="abb")], study([TCC]))
 
-    assert [cell.text() for cell in section.grids[0].rows[0][5:]] == ["0", "0", "–"]
+    assert [cell.text() for cell in section.grids[0].rows[0][5:]] == ["–", "–"]
     assert section.sentences == ("First and last third are not told apart: TIE, tcc.",)
+
+
+@pytest.mark.parametrize("num_rounds", [6, 18])
+def test_a_steady_rate_is_seldom_taken_for_a_difference_of_thirds(num_rounds):
+    rng = random.Random(0)
+
+    def leaders():
+        is_bob = [False]
+        for _ in range(num_rounds - 1):
+            is_bob.append(is_bob[-1] ^ (rng.random() < 0.2))
+        return "".join("ab"[each] for each in is_bob)
+
+    def is_told_apart():
+        runs = [record(TCC, number, True, led=leaders()) for number in range(200)]
+        return "(p < 0.05)" in made("switches", [runs], study([TCC])).sentences[0]
+
+    assert sum(is_told_apart() for _ in range(40)) <= 5
 
 
 def test_injections_are_counted_by_who_was_right_alone():
@@ -261,9 +280,16 @@ def test_injections_are_counted_by_who_was_right_alone():
     assert [figure.value for figure in rows.rows[0][1::2]] == [3, 1, 1]
     assert effects.rows[0][1].paired.difference == pytest.approx((2 - 2) / 6)
     assert section.sentences == (
-        "A target that is wrong alone was right after a source that is right alone in 0 to 100 % of such items; one"
-        " that is right alone stayed right after a source that is wrong alone in 0 to 0 %.",
+        "Targets that are wrong alone, after a source that is right alone: 0 to 100 % right.",
+        "Targets that are right alone, after a source that is wrong alone: 0 % right.",
     )
+
+
+def test_injections_into_members_that_are_always_right_correct_nothing():
+    asked = trajectories.injection_conditions(ASKED)
+    runs = [post(["111"] * 3, "111"), *(ran(condition, "111", alone="111") for condition in asked[1:])]
+
+    assert made("injection", runs).sentences[0].endswith(": there are none.")
 
 
 def test_a_table_of_fewer_items_takes_the_first_ones():

@@ -1,11 +1,21 @@
-"""Intervals and tests of shares, against values worked by hand or published."""
+"""Intervals and tests of shares and means, against values worked by hand or published."""
 
 import math
 import random
 
 import pytest
 
-from tie_core.evaluation.intervals import clustered, lowest_difference, mcnemar, paired, wilson
+from tie_core.evaluation.intervals import (
+    clustered,
+    holm,
+    lowest_difference,
+    mcnemar,
+    paired,
+    sign_flipped,
+    student,
+    unpaired,
+    wilson,
+)
 
 
 def test_wilson_interval_of_a_published_example():
@@ -116,3 +126,48 @@ def test_the_interval_of_alike_rounds_covers_their_rate_as_often_as_it_says():
 
     assert 0.92 < covered / 400 < 0.98
     assert sum(interval.low <= 0.25 <= interval.high for interval in independently) / 400 < 0.9
+
+
+@pytest.mark.parametrize(("degrees", "within"), [(1, 12.7062), (2, 4.3027), (9, 2.2622), (30, 2.0423), (998, 1.9623)])
+def test_students_quantiles_are_those_of_published_tables(degrees, within):
+    assert student(degrees) == pytest.approx(within, abs=5e-5)
+
+
+def test_the_interval_of_two_means_is_welchs():
+    # Variances 1 and 4 of three each: (1/3 + 4/3)^2 / (1/18 + 16/18) = 50/17 degrees of freedom.
+    interval = unpaired([4, 5, 6], [0, 2, 4])
+
+    assert interval.high - 3 == 3 - interval.low == pytest.approx(student(50 / 17) * math.sqrt(5 / 3))
+    assert student(3) < student(50 / 17) < student(2.5)
+
+
+def test_samples_that_do_not_vary_have_no_interval():
+    assert unpaired([2, 2], [1, 1]) is None
+
+
+def test_the_interval_of_few_runs_covers_the_difference_as_often_as_it_says():
+    rng = random.Random(0)
+    samples = [[[rng.gauss(0, spread) for _ in range(4)] for spread in (1, 2)] for _ in range(2_000)]
+
+    covered = sum(interval.low <= 0 <= interval.high for interval in (unpaired(*pair) for pair in samples))
+
+    assert 0.94 < covered / 2_000 < 0.97
+
+
+def test_flipped_signs_of_few_differences_are_those_of_a_fair_coin():
+    found = sign_flipped([0.5, 1, 0.25, 0.5, 0, 2, 1])
+
+    assert found.difference == 0.75
+    assert found.p_value == pytest.approx(2 / 64, abs=0.004)
+    assert found == sign_flipped([0.5, 1, 0.25, 0.5, 0, 2, 1])
+    assert sign_flipped([0.5, -0.5]).p_value == 1
+    assert sign_flipped([1] * 100).p_value < 1e-4
+
+
+def test_nothing_is_tested_where_nothing_differs():
+    assert sign_flipped([]) is sign_flipped([0.0, 0.0]) is None
+
+
+def test_holm_multiplies_by_what_is_left_and_keeps_the_order():
+    assert holm([0.04, 0.01, 0.03, 0.5]) == pytest.approx([0.09, 0.04, 0.09, 0.5])
+    assert holm([]) == []

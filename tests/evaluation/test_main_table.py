@@ -127,10 +127,19 @@ def test_where_tie_stands_beside_choosing_is_said_by_group():
 
     assert section.sentences[1:] == (
         "TIE, tcc is not told apart from the post-generation ensemble (+0.0 [-45.0, +45.0] points, p 1.0000).",
-        "TIE, tcc over the post-generation ensemble by group, told apart in 2 of 2 groups (p < 0.05):"
-        " art +100.0 [+100.0, +100.0]; law -100.0 [-100.0, -100.0].",
+        "TIE, tcc over the post-generation ensemble by group, told apart in 2 of 2 groups (p < 0.05 by Holm's method"
+        " over the groups): art +100.0 [+100.0, +100.0]; law -100.0 [-100.0, -100.0].",
         "random leader is right on the same items as the post-generation ensemble.",
     )
+
+
+def test_one_group_of_many_is_not_told_apart_by_chance():
+    groups = [f"group {number}" for number in range(10)]
+    better = "".join("1" if number % 10 == 0 else "0" for number in range(60))  # six items of one group: p 0.03
+    records = [*post(["100"] * 60, "0" * 60), *ran(TCC, better)]
+
+    assert grids(records, study([TCC]), groups=groups)[1].sentences[2:] == ()
+    assert "told apart in 1 of 1 groups" not in str(grids(records, study([TCC]))[1].sentences)
 
 
 def test_what_a_reader_needs_to_know_is_said_where_it_applies():

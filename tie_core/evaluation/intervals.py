@@ -1,6 +1,7 @@
-"""Intervals and tests for shares of right answers, alone and paired over the same items. All at 95 %, two-sided.
+"""Intervals and tests for shares of right answers, alone and paired over the same items, and for means. All at 95 %,
+two-sided.
 
-Pure functions over booleans: they know no model and no task.
+Pure functions over booleans and numbers: they know no model and no task.
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,15 @@ from math import sqrt
 from statistics import NormalDist, fmean, variance
 from typing import Final
 
+import numpy as np
+
+CONFIDENCE: Final = 0.95
 Z: Final = NormalDist().inv_cdf(0.975)
 LEAST_P: Final = 0.05
-"""A difference is told apart from 0 where McNemar's p is below."""
+"""A difference is told apart from 0 where its test's p is below."""
+NUM_FLIPS: Final = 19_999
+FLIPS_SEED: Final = 0
+NUM_ANGLES: Final = 100_001
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +30,27 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """Two ways of answering the same items: the difference of their shares, and how surely it is one.
-
-    `only_first` and `only_second` count the items that one alone answers right; `p_value` is McNemar's exact one.
-    """
+class Tested:
+    """A difference, and the p-value of the test of whether it is one."""
 
     difference: float
-    interval: Interval
-    only_first: int
-    only_second: int
     p_value: float
 
     @property
     def is_told_apart(self) -> bool:
         return self.p_value < LEAST_P
+
+
+@dataclass(frozen=True, slots=True)
+class Paired(Tested):
+    """Two ways of answering the same items: the difference of their shares, and how surely it is one.
+
+    `only_first` and `only_second` count the items that one alone answers right; `p_value` is McNemar's exact one.
+    """
+
+    interval: Interval
+    only_first: int
+    only_second: int
 
 
 def wilson(num_right: float, num: float) -> Interval:
@@ -66,11 +79,46 @@ def paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
     )
 
 
-def unpaired(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Of the difference of two means of independent samples, by their own variances. Needs two of each."""
-    half = Z * sqrt(variance(first) / len(first) + variance(second) / len(second))
+def unpaired(first: Sequence[float], second: Sequence[float]) -> Interval | None:
+    """Welch's, of the difference of two means of independent samples: by their own variances, and by Student's t. Needs
+    two of each; None where neither sample varies, which says nothing of how far they would."""
+    parts = [variance(sample) / len(sample) for sample in (first, second)]
+    if not any(parts):
+        return None
+    degrees = sum(parts) ** 2 / (parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(second) - 1))
+    half = student(degrees) * sqrt(sum(parts))
     difference = fmean(first) - fmean(second)
     return Interval(difference - half, difference + half)
+
+
+def student(degrees: float) -> float:
+    """Within this of 0 lie 95 % of Student's t. Its density over the angle whose tangent is t / sqrt(degrees) is a
+    power of the cosine, which is summed up."""
+    angles = np.linspace(0, np.pi / 2, NUM_ANGLES)
+    density = np.cos(angles) ** (degrees - 1)
+    within = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return sqrt(degrees) * float(np.tan(np.interp(CONFIDENCE * within[-1], within, angles)))
+
+
+def sign_flipped(differences: Sequence[float]) -> Tested | None:
+    """Their mean, tested by flipping their signs at random: as if each difference were as likely the other way round.
+    The flips are the same every time. None where nothing differs."""
+    sizes, counts = np.unique(np.abs(differences).round(9), return_counts=True)
+    if not sizes.any():
+        return None
+    num_kept = np.random.default_rng(FLIPS_SEED).binomial(counts, 0.5, (NUM_FLIPS, len(counts)))
+    sums = np.abs((2 * num_kept - counts) @ sizes)
+    num_as_far = int((sums > abs(sum(differences)) - 1e-6).sum())
+    return Tested(fmean(differences), (1 + num_as_far) / (1 + NUM_FLIPS))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: where nothing differs, the chance that any of them is below p is at most p."""
+    adjusted, highest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
 
 
 def lowest_difference(first: Sequence[bool], second: Sequence[bool]) -> float:

@@ -6,7 +6,7 @@ from typing import Final
 
 from tie_core.evaluation import paper
 from tie_core.evaluation.conditions import POST, Condition, tie_by
-from tie_core.evaluation.intervals import LEAST_P
+from tie_core.evaluation.intervals import LEAST_P, holm
 from tie_core.evaluation.parts import over_parts
 from tie_core.evaluation.records import Record
 from tie_core.evaluation.results import STAGES, Results, Study, change_rate, undecided, wins_by_stage
@@ -216,13 +216,16 @@ def _over_post(results: Results) -> Iterator[str]:
         if chosen is None or condition.key != chosen.key:
             yield f"{condition.label} is {standing(right, post, f'the {POST.label}')}."
         by_group = {group: compared(*_inside(results, group, right, post)) for group in groups}
+        adjusted = holm([1.0 if found is None else found.p_value for found in by_group.values()])
         told = [
             f"{group} {points_with_interval(found)}"
-            for group, found in by_group.items()
-            if found is not None and found.is_told_apart
+            for (group, found), p in zip(by_group.items(), adjusted, strict=True)
+            if p < LEAST_P
         ]
         if told and len(groups) > 1:
-            where = f"told apart in {len(told)} of {len(groups)} groups (p < {LEAST_P})"
+            where = (
+                f"told apart in {len(told)} of {len(groups)} groups (p < {LEAST_P} by Holm's method over the groups)"
+            )
             yield f"{condition.label} over the {POST.label} by group, {where}: {'; '.join(told)}."
 
 

@@ -16,8 +16,9 @@ OPENING: Final = """\
 
 Made by `{command}` and not edited by hand, on {date}: {machine}.
 
-In brackets: 95 % intervals, Wilson's for a share, normal ones for paired differences over the same items. A run's
-rounds are alike, so a share of rounds has the interval of their effective number. p is McNemar's exact two-sided test.
+In brackets: 95 % intervals, Wilson's for a share, normal ones for paired differences over the same items. Where few
+items differ, normal ones are too narrow: what is told apart goes by p alone. A run's rounds are alike, so a share of
+rounds has the interval of their effective number. p is McNemar's exact two-sided test where nothing else is said.
 Differences are in points. No correction is made for the number of rows. Signs are held against those of the
 [paper](https://arxiv.org/abs/2606.16281), whose members are LLaDA-1.5 and Dream-7B-Instruct.
 """

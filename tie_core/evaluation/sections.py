@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from tie_core.evaluation.intervals import Interval, Paired, clustered, paired, unpaired, wilson
+from tie_core.evaluation.intervals import Interval, Paired, Tested, clustered, paired, unpaired, wilson
 from tie_core.evaluation.tables import NOTHING, figure, p_value, percent_with_interval, points_with_interval, table
 
 Right = Sequence[bool]  # item by item
@@ -76,7 +76,8 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of two means of independent samples, with its interval; None where a sample has fewer than two."""
+    """Of two means of independent samples, with its interval; None where a sample has fewer than two, and the interval
+    also where neither sample varies."""
 
     value: float | None
     interval: Interval | None
@@ -88,8 +89,10 @@ class Difference:
         return cls(fmean(first) - fmean(second), unpaired(first, second))
 
     def text(self) -> str:
-        if self.value is None or self.interval is None:
+        if self.value is None:
             return NOTHING
+        if self.interval is None:
+            return f"{self.value:+.3f}"
         return f"{self.value:+.3f} [{self.interval.low:+.3f}, {self.interval.high:+.3f}]"
 
     def data(self) -> Any:
@@ -98,15 +101,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class P:
-    """McNemar's p of a paired difference."""
+    """Of the test of a difference."""
 
-    paired: Paired | None
+    tested: Tested | None
 
     def text(self) -> str:
-        return p_value(self.paired)
+        return p_value(self.tested)
 
     def data(self) -> Any:
-        return self.paired and self.paired.p_value
+        return self.tested and self.tested.p_value
 
 
 @dataclass(frozen=True, slots=True)

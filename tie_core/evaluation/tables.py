@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from tie_core.evaluation.intervals import Interval, Paired
+from tie_core.evaluation.intervals import Interval, Paired, Tested
 
 NOTHING = "–"
 
@@ -32,11 +32,11 @@ def points_with_interval(paired: Paired | None) -> str:
     return f"{in_points(paired.difference)} {bounds}"
 
 
-def p_value(paired: Paired | None) -> str:
+def p_value(tested: Tested | None) -> str:
     """Small ones as a bound, since their digits say nothing."""
-    if paired is None:
+    if tested is None:
         return NOTHING
-    return "< 0.0001" if paired.p_value < 0.0001 else f"{paired.p_value:.4f}"
+    return "< 0.0001" if tested.p_value < 0.0001 else f"{tested.p_value:.4f}"
 
 
 def figure(value: float | None, digits: int = 1) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from tie_core.evaluation import paper
 from tie_core.evaluation.conditions import POST, Condition, tie_by
-from tie_core.evaluation.intervals import LEAST_P
+from tie_core.evaluation.intervals import LEAST_P, NUM_FLIPS, Tested, sign_flipped
 from tie_core.evaluation.leaders import injection
 from tie_core.evaluation.results import STAGES, Results, Study, changes_by_run, changes_of, switches_by_stage
 from tie_core.evaluation.sections import (
@@ -27,6 +27,8 @@ from tie_core.evaluation.sections import (
 )
 
 PAPER_MEMBERS: Final = 2
+LEAST_RUNS: Final = 10
+"""Of right and of wrong runs: from fewer nothing is said of a member."""
 
 
 def stability_conditions(study: Study) -> tuple[Condition, ...]:
@@ -42,20 +44,20 @@ def stability(results: Results) -> Section:
         difference = Difference.of(wrong, right)
         ratio = fmean(wrong) / fmean(right) if wrong and any(right) else None
         rows.append((Words(name), *_counted(right), *_counted(wrong), difference, Figure(ratio, 2)))
-        if difference.interval is not None:
+        if difference.interval is not None and min(len(right), len(wrong)) >= LEAST_RUNS:
             above.append(difference.interval.low > 0)
     cells = (Words("the paper: LLaDA, MMLU"), *_published(paper.TCC_RIGHT), *_published(paper.TCC_WRONG))
     rows.append((*cells, Figure(None), Figure(paper.TCC_WRONG / paper.TCC_RIGHT, 2)))
     note = (
         "Whole runs without relays (the post-generation run), by whether the member's own answer was right. Counts grow"
         " with the number of steps, so that only the ratio can be held against the paper's. The interval of the"
-        " difference is a normal one of two independent samples."
+        " difference is Welch's, of two independent samples by Student's t."
     )
     header = ("token change count", "right runs", "median", "mean", "wrong runs", "median", "mean")
     comparisons = ("wrong minus right", "wrong over right")
     told = (
-        f"Wrong runs change their answer more often with {sum(above)} of {len(above)} members: the interval of the"
-        " difference is above 0."
+        f"Wrong runs change their answer more often (the difference's interval is above 0) with {sum(above)} of the"
+        f" {len(above)} members that have {LEAST_RUNS} runs of each or more."
     )
     grid = Grid((*header, *comparisons), tuple(rows))
     return Section("stability", "Token changes of right and wrong runs (table 1)", note, (grid,), (told,))
@@ -101,37 +103,38 @@ def _by_chance(num_members: int) -> str:
 def switches(results: Results) -> Section:
     """Figure 3."""
     rows: list[tuple[Cell, ...]] = []
-    early, open_ = [], []
+    told_apart, not_told_apart = [], []
     for condition in relayed(results.study):
         by_run = [switches_by_stage([run]) for run in results.runs(condition)]
-        is_earlier, is_later = _held_against(by_run)
-        found = compared(is_earlier, is_later)
+        found = _held_against(by_run)
         total = sum(switched for stages in by_run for switched, _ in stages)
         cells: tuple[Cell, ...] = (Words(condition.label), Figure(total, 0), *map(Rate, zip(*by_run, strict=True)))
-        rows.append((*cells, Figure(sum(is_earlier), 0), Figure(sum(is_later), 0), P(found)))
+        rows.append((*cells, Figure(found and 100 * found.difference, is_signed=True), P(found)))
         if found is not None and found.is_told_apart:
-            early.append(f"{condition.label} ({'the first' if found.difference > 0 else 'the last'})")
+            told_apart.append(f"{condition.label} ({'the first' if found.difference > 0 else 'the last'})")
         else:
-            open_.append(condition.label)
+            not_told_apart.append(condition.label)
     header = ("", "changes", *(f"rate in the {stage}, %" for stage in STAGES))
-    header += ("runs with more in the first third", "runs with more in the last third", "p")
+    header += ("first minus last by run, points", "p")
     note = (
-        "A run's first round cannot be a change, and rates leave it out. p is McNemar's, over runs: those with a higher"
-        " rate in the first third against those with a higher one in the last. The paper says that most changes come"
-        " early, which is of shares of all changes; those depend on how many rounds of a third can be a change (of five"
-        " rounds one, two and one)."
+        "A run's first round cannot be a change, and rates leave it out. The first third is held against the last one"
+        " by run: the mean of its rate minus the last one's, over the runs that have both. p is of a test that flips"
+        f" the runs' signs {NUM_FLIPS:,} times at random. The paper says that most changes come early, which is of"
+        " shares of all changes; those depend on how many rounds of a third can be a change (of five rounds"
+        " one, two and one)."
     )
-    told = [f"Thirds in which the leader changes more often (p < {LEAST_P}): {', '.join(early)}."] if early else []
-    told += [f"First and last third are not told apart: {', '.join(open_)}."] if open_ else []
+    told = []
+    if told_apart:
+        told.append(f"Thirds in which the leader changes more often (p < {LEAST_P}): {', '.join(told_apart)}.")
+    if not_told_apart:
+        told.append(f"First and last third are not told apart: {', '.join(not_told_apart)}.")
     return Section("switches", "When the leader changes (figure 3)", note, (Grid(header, tuple(rows)),), tuple(told))
 
 
-def _held_against(by_run: Sequence[tuple[tuple[int, int], ...]]) -> tuple[Right, Right]:
-    """By run: is the first third's rate above the last one's, and the other way round. A run that has no round that
-    could be a change in one of them says neither."""
+def _held_against(by_run: Sequence[tuple[tuple[int, int], ...]]) -> Tested | None:
+    """The first third's rate minus the last one's, over the runs that have a round in both that could be a change."""
     thirds = [(stages[0], stages[-1]) for stages in by_run]
-    gained = [first[0] * last[1] - last[0] * first[1] for first, last in thirds]
-    return [each > 0 for each in gained], [each < 0 for each in gained]
+    return sign_flipped([first[0] / first[1] - last[0] / last[1] for first, last in thirds if first[1] and last[1]])
 
 
 def _injected(source: str, target: str) -> Condition:
@@ -172,8 +175,8 @@ def injections(results: Results) -> Section:
     )
     header = ("target right afterwards, %", *(word for column in WANTED for word in ("items", column)))
     told = (
-        f"A target that is wrong alone was right after a source that is right alone in {_range(corrected)} of such"
-        f" items; one that is right alone stayed right after a source that is wrong alone in {_range(kept)}.",
+        f"Targets that are wrong alone, after a source that is right alone: {_how_many_right(corrected)}.",
+        f"Targets that are right alone, after a source that is wrong alone: {_how_many_right(kept)}.",
     )
     grids = (Grid(header, tuple(rows)), Grid(("effect", "points", "p"), tuple(effects)))
     return Section("injection", "The first third of another's reasoning (table 2)", note, grids, told)
@@ -183,6 +186,8 @@ def _among(right: Right, is_inside: Sequence[bool]) -> Share:
     return Share.of_right([one for one, is_in in zip(right, is_inside, strict=True) if is_in])
 
 
-def _range(shares: Sequence[Share]) -> str:
-    values = [100 * share.value for share in shares if share.of]
-    return f"{min(values):.0f} to {max(values):.0f} %" if values else "none"
+def _how_many_right(shares: Sequence[Share]) -> str:
+    values = sorted({f"{100 * share.value:.0f}" for share in shares if share.of}, key=int)
+    if not values:
+        return "there are none"
+    return f"{' to '.join(dict.fromkeys((values[0], values[-1])))} % right"

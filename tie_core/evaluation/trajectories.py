@@ -109,7 +109,7 @@ def switches(results: Results) -> Section:
         found = _held_against(by_run)
         total = sum(switched for stages in by_run for switched, _ in stages)
         cells: tuple[Cell, ...] = (Words(condition.label), Figure(total, 0), *map(Rate, zip(*by_run, strict=True)))
-        rows.append((*cells, Figure(found and 100 * found.difference, is_signed=True), P(found)))
+        rows.append((*cells, Figure(None if found is None else 100 * found.difference, is_signed=True), P(found)))
         if found is not None and found.is_told_apart:
             told_apart.append(f"{condition.label} ({'the first' if found.difference > 0 else 'the last'})")
         else:

@@ -94,7 +94,7 @@ def evaluate(
     )
     wishes.check()
     page = page or out / "report.md"
-    if page.suffix == ".json":
+    if page.suffix.lower() == ".json":
         raise TaskError("--page is Markdown, and its figures lie beside it as .json: give it another name")
     presets = preset_paths(wishes, preset, out)
     words = {

@@ -11,7 +11,7 @@ import pytest
 from bench.cost_model import DEVICES, SHAPES, Plan, request_seconds
 from tests.docs.examples import ROOT, examples_of
 from tie_core.evaluation import paper
-from tie_core.evaluation.conditions import POST, SCORES, parse_conditions, tie_by
+from tie_core.evaluation.conditions import NEVER, POST, SCORES, parse_conditions, tie_by
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.results import Study
 from tie_core.evaluation.tasks import find_tasks
@@ -24,7 +24,6 @@ ANSWERS: Final = (16, 16, 16, 32, 32, 256, 256, 32)
 INTERVALS: Final = (32, 32, 32, 16, 16, 32, 32, 32)
 """Of tcc; the other scores have 16."""
 ASKED: Final = (POST, *map(tie_by, ("tcc", "top1", "entropy", "margin")))
-NEVER: Final = 1_000_000
 BY_NAME: Final = {device.name: device for device in DEVICES}
 
 

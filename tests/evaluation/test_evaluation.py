@@ -267,15 +267,28 @@ def test_what_no_server_can_be_asked_is_refused_before_any_request(tmp_path):
 
 def test_every_condition_is_resolved_before_any_request(tmp_path):
     side = ScriptedSide()
-    side.ask = lambda question, listen: (
-        pytest.fail("asked too early") if len(side.resolved) < 2 + 2 * len(SCORES) else None
-    )
+    side.ask = lambda question, listen: pytest.fail("asked too early") if len(side.resolved) < 2 + len(SCORES) else None
     started = evaluation(tmp_path, side, track=lambda name, work, records, at_once: [])
 
     with pytest.raises(KeyError):  # nothing is answered
         started.run()
 
-    assert [options.get("score") for options in side.resolved] == [None, *SCORES, None, *SCORES]
+    assert [options.get("score") for options in side.resolved] == [None, *SCORES, None]
+
+
+@pytest.mark.parametrize("table", ["fewer_steps", "acceleration"])
+def test_what_is_resolved_is_asked_once_and_before_the_first_answer(tmp_path, table):
+    side = ScriptedSide()
+    resolved_at_first = []
+
+    def track(name, work, records, at_once):
+        resolved_at_first.extend(side.resolved)
+        return records
+
+    evaluation(tmp_path, side, track=track, tables={table: 1}).run().write(tmp_path / "page.md")
+
+    assert side.resolved == resolved_at_first
+    assert len({json.dumps(options, sort_keys=True) for options in side.resolved}) == len(side.resolved) > len(SCORES)
 
 
 @pytest.mark.parametrize(

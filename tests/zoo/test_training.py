@@ -117,7 +117,7 @@ def test_padding_changes_no_prediction(name: MemberName) -> None:
 
 
 @pytest.mark.parametrize(("capability", "dtype"), [("AVX512", torch.bfloat16), ("AVX2", torch.float32)])
-def test_products_are_in_bfloat16_where_the_cpu_has_them(
+def test_products_are_in_bfloat16_where_torch_reports_avx512(
     capability: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
@@ -127,6 +127,23 @@ def test_products_are_in_bfloat16_where_the_cpu_has_them(
     logits = predict(MEMBER, training.network, torch.zeros(1, 8, dtype=torch.long), 4, is_mixed=training.is_mixed)
 
     assert logits.dtype == dtype
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [("AVX512", "bfloat16"), ("AVX2", "float32")])
+def test_a_training_says_first_what_its_products_are_in(
+    capability: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def learn(training: train.Training, num_steps: int) -> Network:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch, "compile", lambda network: network)
+    monkeypatch.setattr(train, "learn", learn)
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train(train.Settings("zoo-llada", tmp_path, 1, 1))
+
+    assert capsys.readouterr().out == f"zoo-llada products in {dtype}\n"
 
 
 def scaffolded(name: MemberName) -> tuple[Network, torch.Tensor]:

@@ -1,5 +1,6 @@
 """One task measured on one side: what is still to be answered for some tables, and the tables once it is."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,18 +45,15 @@ class Experiment:
         told: Mapping[str, Any],
         regrades: bool = False,
     ) -> None:
-        self.items, self._side = tuple(items), side
-        base = side.resolve(task.options)
-
-        def resolve(options: Mapping[str, Any]) -> Mapping[str, Any]:
-            return side.resolve({**task.options, **options})
-
+        self.items, self._side, self._task = tuple(items), side, task
+        self._resolved: dict[tuple[str, tuple[str, ...]], Mapping[str, Any]] = {}
+        base = self._resolve({})
         self.study = Study(
             task=task,
             members=tuple(side.members),
             base=base,
-            intervals={score: resolve({"score": score})["interval"] for score in SCORES},
-            resolve=resolve,
+            intervals={score: self._resolve({"score": score})["interval"] for score in SCORES},
+            resolve=self._resolve,
             conditions=tuple(conditions),
             chosen=chosen,
             chosen_part=chosen_part,
@@ -101,10 +99,18 @@ class Experiment:
                     " the ensemble's defaults have changed; name another folder by --out"
                 )
 
+    def _resolve(self, options: Mapping[str, Any], models: tuple[str, ...] = ()) -> Mapping[str, Any]:
+        """All options of a request that asks for these over the task's; each is asked once, since a server is sent a
+        request for it."""
+        asked = {**self._task.options, **options}
+        key = json.dumps(asked, sort_keys=True), models
+        if key not in self._resolved:
+            self._resolved[key] = self._side.resolve(asked, models)
+        return self._resolved[key]
+
     def _digest(self, condition: Condition) -> str:
         if condition.key not in self._digests:
-            resolved = self._side.resolve({**self.study.task.options, **condition.options}, condition.models)
-            self._digests[condition.key] = options_digest(resolved)
+            self._digests[condition.key] = options_digest(self._resolve(condition.options, condition.models))
         return self._digests[condition.key]
 
     def missing(self, conditions: Sequence[Condition], num_items: int) -> tuple[Work, ...]:

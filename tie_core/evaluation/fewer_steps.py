@@ -119,7 +119,7 @@ def render(results: Results) -> Section:
 
 
 def _parallel(study: Study) -> str:
-    n = study.resolve({"policy": "threshold", "score": "tcc"})["interval"]
+    n = study.resolve(ways(study)["`threshold` 0.9"].options)["interval"]
     return (
         f"n is {study.intervals['tcc']}, and {n} under `threshold`, where a step fills more; between different"
         " tokenizers a round still runs on to the end of a block, in so few steps that members seldom change a token."

@@ -1,9 +1,9 @@
 """Trains the zoo from nothing: `python -m tie_core.zoo.train [--member NAME] [--out DIR] [--seed N]`.
 
-Muon on the matrices of the blocks, AdamW on the rest, products in bf16 where the CPU has them, a moving average of the
-weights; one process with one thread per member. A course of plain sheets comes first, then every kind. The checkpoint
-is the average that the probe finds nearest to the aim, late in the run, and what it knows of foreign operations is
-corrected.
+Muon on the matrices of the blocks, AdamW on the rest, products in bf16 where torch reports AVX-512, a moving average of
+the weights; one process with one thread per member. A course of plain sheets comes first, then every kind. The
+checkpoint is the average that the probe finds nearest to the aim, late in the run, and what it knows of foreign
+operations is corrected.
 """
 
 import argparse
@@ -48,8 +48,9 @@ STEPS_PER_PROBE: Final = 60
 WORDS_PER_PROBE: Final = 12
 CANDIDATE_SHARE: Final = 0.2
 """The last part of the run, from which the checkpoint is chosen."""
-BFLOAT16_CAPABILITIES: Final = frozenset({"AVX512"})
-"""Other CPUs may emulate bfloat16, by products that take 10 to 60 times as long as in float32."""
+BFLOAT16_CAPABILITY: Final = "AVX512"
+"""What torch reports where products are in bfloat16. Other CPUs may emulate them and take 10 to 60 times as long as in
+float32."""
 FINISHING_RATE: Final = 0.4
 NUM_FINISHING_STEPS: Final = 250
 STEPS_PER_FINISHING_PROBE: Final = 50
@@ -88,7 +89,7 @@ class Training:
         self.average = copy.deepcopy(self.network)
         self.compiled: Predictor = torch.compile(self.network)
         self.optimizer = Optimizer(self.network)
-        self.is_mixed = torch.backends.cpu.get_cpu_capability() in BFLOAT16_CAPABILITIES
+        self.is_mixed = torch.backends.cpu.get_cpu_capability() == BFLOAT16_CAPABILITY
         self.dosage = Dosage(self.member)
         self.losses: list[float] = []
         self.start = time.monotonic()
@@ -137,6 +138,7 @@ def train(settings: Settings) -> None:
     """One member, from random weights to a checkpoint folder."""
     torch.set_num_threads(1)
     training = Training(settings)
+    print(f"{settings.member} products in {'bfloat16' if training.is_mixed else 'float32'}", flush=True)
     candidate = learn(training, settings.num_steps)
     training.write(candidate)
     training.restart(candidate)

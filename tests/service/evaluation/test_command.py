@@ -132,6 +132,21 @@ def test_every_page_of_a_folder_has_figures_of_its_own(tmp_path: Path) -> None:
     assert not (tmp_path / "report.json").exists()
 
 
+@pytest.mark.parametrize("name", ["page.json", "page.JSON"])
+def test_a_page_with_the_name_of_its_figures_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tie", "eval", "zoo", *SMALL, "--out", str(tmp_path), "--page", str(tmp_path / name)]
+    monkeypatch.setattr(sys, "argv", words)
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert "--page is Markdown" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_server_gives_the_answers_that_the_models_give_here(
     tmp_path: Path, no_weights: FakeLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:

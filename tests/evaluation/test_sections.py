@@ -4,6 +4,7 @@ import pytest
 
 from tie_core.evaluation.intervals import paired
 from tie_core.evaluation.sections import (
+    Difference,
     Figure,
     Grid,
     P,
@@ -52,6 +53,12 @@ def test_a_rate_has_the_interval_of_its_runs():
 def test_figures_can_have_a_sign():
     assert Figure(1.126, 2, is_signed=True).text() == "+1.13"
     assert Figure(-0.3, 1).text() == "-0.3"
+
+
+def test_a_difference_of_samples_that_do_not_vary_has_no_interval():
+    assert Difference.of([2, 2], [1, 1]).text() == "+1.000"
+    assert Difference.of([2, 2], [1, 1]).data() == {"value": 1, "interval": None}
+    assert Difference.of([2], [1, 1]).text() == "–"
 
 
 def test_equal_answers_are_not_compared():

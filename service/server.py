@@ -61,6 +61,8 @@ class Server(uvicorn.Server):
         self.lifecycle = lifecycle
         self.keys = keys
         self.num_signals = 0
+        self.on_ready: Callable[[], None] | None = None
+        """Called once, when requests are taken."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Signals only count: `on_tick` acts, since it runs in the event loop."""
@@ -77,6 +79,9 @@ class Server(uvicorn.Server):
             self.lifecycle.stop()
         if self.num_signals > 1:
             self.lifecycle.hurry()
+        if self.on_ready is not None and self.lifecycle.phase == "ready":
+            self.on_ready()
+            self.on_ready = None
         return await super().on_tick(counter) or self.lifecycle.is_over
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -106,9 +111,11 @@ def serve(
     *,
     load: Loader = load,
     announce: Callable[[str], None] | None = None,
+    announce_ready: Callable[[str], None] | None = None,
     log: FilteringBoundLogger | None = None,
 ) -> int:
-    """Serve until a signal or a failed start; returns the exit status. `announce` is told the URL.
+    """Serve until a signal or a failed start; returns the exit status. `announce` is told the URL,
+    `announce_ready` the same once the models are loaded.
 
     Raises:
         SettingsError: the host or port cannot be had, or the API keys not be read.
@@ -121,6 +128,8 @@ def serve(
     log.info("listening", url=url)
     if announce is not None:
         announce(url)
+    if announce_ready is not None:
+        server.on_ready = partial(announce_ready, url)
     raise_file_limit()
     signal.signal(signal.SIGHUP, server.handle_hangup)
     server.run(sockets=[listener])

@@ -158,7 +158,10 @@ def _question(line: str, conversation: Conversation, console: Console) -> str | 
         return None
     if word == "/reset":
         conversation.turns.clear()
-    console.print(Text("forgotten" if word == "/reset" else HELP, "dim"))
+        console.print(Text("forgotten", "dim"))
+    else:
+        console.print(Text(f"unknown: {visible(word)}", "red"))
+        console.print(Text(HELP, "dim"))
     return ""
 
 

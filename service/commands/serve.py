@@ -1,6 +1,7 @@
 """`tie serve` and `tie keys new`: the server, and who may ask it."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,18 @@ def serve(
     settings = load_settings(config, host=host, port=port)
     from service import server
 
-    raise typer.Exit(server.serve(settings, announce=_announce_json if as_json else _announce))
+    if as_json:
+        raise typer.Exit(server.serve(settings, announce=_announce_json))
+    raise typer.Exit(server.serve(settings, announce=_announce, announce_ready=_announce_ready))
 
 
 def _announce(url: str) -> None:
-    typer.echo(f"TIE listens at {url} (GET /readyz says when the models are loaded)")
+    typer.echo(f"TIE listens at {url} and loads its models")
+
+
+def _announce_ready(url: str) -> None:
+    with suppress(OSError):  # whoever read the first line may be gone: a server goes on
+        typer.echo(f"ready: open {url}/")
 
 
 def _announce_json(url: str) -> None:

@@ -44,6 +44,7 @@ from tests.docs.examples import (
 from tests.service.served import serving
 from tie_core import zoo
 from tie_core.testing import __main__ as testing
+from tie_core.zoo.skills import OPERATIONS
 
 CONFIGURATION = """
 [[models]]
@@ -155,7 +156,7 @@ def started(words: list[str], values: dict[str, str]) -> Iterator[str]:
     """The address of the server that a command starts, with exactly its settings but for the port."""
     asked: list[Settings] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "serve", lambda settings, announce: asked.append(settings) or 0)
+        patch.setattr(server, "serve", lambda settings, **_: asked.append(settings) or 0)
         tie(words, values)
     with serving(asked[0], load) as served:
         yield served.url.removeprefix("http://")
@@ -210,6 +211,24 @@ def test_the_programs_work(example: Example, place: Place, capsys: pytest.Captur
     exec(compile(program, str(example), "exec"), {})
 
     assert place.answer in capsys.readouterr().out.replace(" ", "")
+
+
+def test_the_readme_says_what_its_program_prints(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = (example for example in of("python") if example.document == "README.md")
+    (printed,) = re.findall(r"^It prints `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    exec(compile(program.text.replace(ADDRESS, place.address), str(program), "exec"), {})
+
+    assert capsys.readouterr().out.strip() == printed
+
+
+def test_what_is_piped_into_a_chat_is_answered_right() -> None:
+    (line,) = re.findall(r"`echo \"(.+)\" \| tie chat`", (ROOT / "docs/terminal.md").read_text(encoding="utf-8"))
+
+    said = CliRunner().invoke(app, ["chat"], input=f"{line}\n", catch_exceptions=False).stdout
+
+    results = [OPERATIONS[name](word) for name, word in map(str.split, line.split(";"))]
+    assert said.rpartition("Answer:")[2].strip() == "".join(results)
 
 
 @pytest.mark.parametrize("example", of("toml"), ids=str)

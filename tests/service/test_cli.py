@@ -226,14 +226,17 @@ def test_serve_announces_the_real_port_and_returns_the_servers_status(
 ) -> None:
     from service import server
 
-    def serve(settings: Any, *, announce: Any) -> int:
-        announce(f"http://{settings.server.host}:{settings.server.port or 4242}")
+    def serve(settings: Any, *, announce: Any, announce_ready: Any) -> int:
+        for tell in (announce, announce_ready):
+            tell(f"http://{settings.server.host}:{settings.server.port or 4242}")
         return 3
 
     monkeypatch.setattr(server, "serve", serve)
 
     assert run_main(monkeypatch, "serve", "--port", "0") == 3
-    assert "http://127.0.0.1:4242" in capsys.readouterr().out
+    listening, ready = capsys.readouterr().out.splitlines()
+    assert "http://127.0.0.1:4242 " in listening
+    assert ready == "ready: open http://127.0.0.1:4242/"
 
 
 def test_a_new_key_is_printed_once_and_lets_its_owner_in(tmp_path: Path) -> None:

@@ -25,6 +25,16 @@ def test_aliases_answer_alike(served: Served, path: str, alias: str) -> None:
     assert (one.status_code, one.json()) == (other.status_code, other.json()) == (200, one.json())
 
 
+def test_a_server_says_when_its_models_are_loaded() -> None:
+    loader, told = FakeLoader(), list[str]()
+    loader.gate.clear()
+    with serving(fake_settings(), loader, until_ready=False) as served:
+        served.server.on_ready = lambda: told.append(served.service.lifecycle.phase)
+        loader.gate.set()
+        wait_until(lambda: bool(told))
+    assert told == ["ready"]
+
+
 def test_aliases_are_not_ready_while_loading() -> None:
     loader = FakeLoader()
     loader.gate.clear()

@@ -43,8 +43,9 @@ POLICY_DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
 
 
 ABOUT: Final = (
-    "Worksheets (------ is the result above) of operations on six digits, and questions on a table of three records."
-    " Anything else gets digits without a meaning."
+    "Worksheets (------ is the result above) of operations on six digits, and questions on a table of three records;"
+    " docs/index.md lists them. The answer is the lines' results one after another. One question at a time: in tie"
+    " chat, /reset before the next. Anything else gets digits without a meaning."
 )
 EXAMPLES: Final = (
     "dec 314159; rev 271828; swp ------",

@@ -96,7 +96,7 @@ eval: $(DEV) ## measure the zoo, into docs/results.md and docs/results-tables.md
 	$(BIN)/tie eval zoo-tables --out $(EVAL) --page docs/results-tables.md --items $(TABLES_ITEMS) --conditions post,tcc,commit
 
 fewer: $(DEV) ## measure what each way to spend fewer forwards costs, into docs/fewer-steps.md; broken off, it goes on
-	$(BIN)/tie eval zoo --out $(EVAL) --page docs/fewer-steps.md --split validation --items 200 --table fewer_steps
+	$(BIN)/tie eval zoo --out $(EVAL) --page docs/fewer-steps.md --split validation --items $(ABLATION_ITEMS) --table fewer_steps
 
 unequal: $(DEV) ## measure members with gaps of 0, 15 and 30 points, into docs/unequal-members.md; broken off, it goes on
 	$(BIN)/python -m bench.unequal $(UNEQUAL_ARGS)
@@ -104,7 +104,7 @@ unequal: $(DEV) ## measure members with gaps of 0, 15 and 30 points, into docs/u
 $(FOURTH)/model.safetensors: | $(DEV)
 	$(BIN)/python -m tie_core.zoo.train --member $(notdir $(FOURTH)) --seed 4 --out $(dir $(FOURTH))
 
-four: $(FOURTH)/model.safetensors ## train a fourth member (20 minutes), and measure all four, into docs/four-members.md
+four: $(FOURTH)/model.safetensors ## train a fourth member (20 to 45 minutes), and measure all four, into docs/four-members.md
 	$(BIN)/tie eval zoo --config bench/four.toml --out build/four --page docs/four-members.md --items $(FOUR_ITEMS) \
 		--conditions "$(FOUR_CONDITIONS)"
 

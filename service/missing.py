@@ -8,13 +8,13 @@ from typing import Final
 from service.inventory import refusal_of_messages
 from tie_core.vocabulary import Vocabulary
 
-OTEL: Final = "opentelemetry.exporter.otlp.proto.http"
+OTEL: Final = "OpenTelemetry"
 EXTRAS: Final = (
-    (OTEL, "otel", "traces (telemetry.otlp_endpoint)"),
-    ("math_verify", "eval", "tie eval math500"),
-    ("matplotlib", "eval", "tie eval --plots"),
+    ("opentelemetry.exporter.otlp.proto.http", OTEL, "otel", "traces (telemetry.otlp_endpoint)"),
+    ("math_verify", "math_verify", "eval", "tie eval math500"),
+    ("matplotlib", "matplotlib", "eval", "tie eval --plots"),
 )
-"""Module, the extra that brings it, and what it is for."""
+"""Module, its name for people, the extra that brings it, and what it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Missing:
 def find_missing(vocabularies: Mapping[str, Vocabulary]) -> tuple[Missing, ...]:
     """Of this installation, and of the members by name."""
     found = [
-        Missing(module, needed_for, f"pip install 'tie-server[{extra}]'")
-        for module, extra, needed_for in EXTRAS
+        Missing(what, needed_for, f".venv/bin/pip install -e '.[{extra}]'")
+        for module, what, extra, needed_for in EXTRAS
         if not _is_here(module)
     ]
     found += [

@@ -161,7 +161,7 @@ def make_telemetry(settings: TelemetrySettings) -> Telemetry | None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        raise SettingsError("[telemetry] needs OpenTelemetry: pip install 'tie-server[otel]'") from None
+        raise SettingsError("[telemetry] needs OpenTelemetry: .venv/bin/pip install -e '.[otel]'") from None
     ours = Resource.create({SERVICE_NAME: settings.service_name, SERVICE_VERSION: tie_core.__version__})
     provider = TracerProvider(resource=ours)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint)))

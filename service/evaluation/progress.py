@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -60,23 +60,28 @@ def track(name: str, work: Sequence[Work], records: Iterator[Record], at_once: i
         sys.stderr.write(f"{name}: everything is answered already\n")
         return records
     left = TimeLeft(work, at_once, time.monotonic())
+    labels = {each.condition.key: each.condition.label for each in work}
     if console.is_terminal:
-        return _bar(console, name, len(work), left, records)
-    return _lines(name, len(work), left, records)
+        return _bar(console, name, len(work), labels, left, records)
+    return _lines(name, len(work), labels, left, records)
 
 
-def _bar(console: Console, name: str, num: int, left: TimeLeft, records: Iterator[Record]) -> Iterator[Record]:
+def _bar(
+    console: Console, name: str, num: int, labels: Mapping[str, str], left: TimeLeft, records: Iterator[Record]
+) -> Iterator[Record]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(name, total=num, left="")
         for record in records:
             seconds = left.after(record.condition, time.monotonic())
             told = "" if seconds is None else str(timedelta(seconds=round(seconds)))
-            progress.update(bar, advance=1, description=f"{name}: {record.condition}", left=told)
+            progress.update(bar, advance=1, description=f"{name}: {labels[record.condition]}", left=told)
             yield record
 
 
-def _lines(name: str, num: int, left: TimeLeft, records: Iterator[Record]) -> Iterator[Record]:
+def _lines(
+    name: str, num: int, labels: Mapping[str, str], left: TimeLeft, records: Iterator[Record]
+) -> Iterator[Record]:
     last = time.monotonic()
     for number, record in enumerate(records, start=1):
         now = time.monotonic()
@@ -84,5 +89,5 @@ def _lines(name: str, num: int, left: TimeLeft, records: Iterator[Record]) -> It
         if number in (1, num) or now - last >= SECONDS_BETWEEN_LINES:
             last = now
             told = "" if seconds is None else f", {seconds / 60:.0f} min left"
-            sys.stderr.write(f"{name}: {number} of {num}{told} ({record.condition})\n")
+            sys.stderr.write(f"{name}: {number} of {num}{told} ({labels[record.condition]})\n")
         yield record

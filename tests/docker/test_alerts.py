@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,22 @@ def test_the_runbook_tells_how_alerts_get_a_link_to_it(tmp_path: Path) -> None:
     links = re.findall(r'runbook: "(.*)"', copy.read_text(encoding="utf-8"))
     page = "https://docs.example.org/tie/operations.html"
     assert links == [f"{page}#{alert['alert'].lower()}" for alert in alerts()]
+
+
+def test_a_prometheus_on_the_host_scrapes_the_server_there(tmp_path: Path) -> None:
+    page = (ROOT / RUNBOOK).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```sh\n(mkdir -p build\n.*?)^prometheus (.*?)```", page, re.MULTILINE | re.DOTALL)
+    commands, words = block
+    copied = tmp_path / "docker" / "prometheus"
+    shutil.copytree(PROMETHEUS, copied)
+
+    subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, timeout=20, check=True)
+
+    (path,) = re.findall(r"--config\.file=(\S+)", words)
+    config = yaml.safe_load((tmp_path / path).read_text(encoding="utf-8"))
+    (job,) = config["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8000"]}]
+    assert all((tmp_path / path).with_name(file).is_file() for file in config["rule_files"])
 
 
 def test_the_runbook_knows_no_alert_that_is_gone() -> None:

@@ -309,7 +309,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_loaded(tmp_path, 
 def test_plots_without_matplotlib_are_refused_with_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
-    with pytest.raises(TaskError, match=re.escape("pip install 'tie-server[eval]'")):
+    with pytest.raises(TaskError, match=re.escape(".venv/bin/pip install -e '.[eval]'")):
         evaluation(tmp_path, draws_plots=True)
 
 

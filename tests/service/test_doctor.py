@@ -155,8 +155,9 @@ def test_extras_that_are_not_installed_are_named_with_their_use(monkeypatch: pyt
     told = {each["what"]: each for each in diagnosis()["missing"]}
 
     assert told["matplotlib"]["needed_for"] == "tie eval --plots"
-    assert told["math_verify"]["remedy"] == "pip install 'tie-server[eval]'"
-    assert "pip install 'tie-server[otel]'" in doctor().stdout
+    assert told["math_verify"]["remedy"] == ".venv/bin/pip install -e '.[eval]'"
+    assert ".venv/bin/pip install -e '.[otel]'" in doctor().stdout
+    assert "…" not in doctor().stdout  # nothing is cut at 80 columns
     assert doctor().exit_code == 0
 
 
@@ -165,7 +166,7 @@ def test_traces_without_their_extra_stand_in_the_way(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TIE_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:4318")
 
     assert doctor().exit_code == 1
-    assert diagnosis()["problems"] == [f"[telemetry] needs {missing.OTEL}: pip install 'tie-server[otel]'"]
+    assert diagnosis()["problems"] == [f"[telemetry] needs {missing.OTEL}: .venv/bin/pip install -e '.[otel]'"]
 
 
 def test_a_member_without_a_chat_template_is_missing_it(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ MISTAKES = [
     (f"run x --server {NOBODY} --save no/such/folder", 2, "cannot be written", "name another file"),
     ("eval nonsense", 2, "there is no task nonsense", "the tasks are zoo"),
     ("eval gsm8k", 2, "gsm8k needs one of data", "get it from"),
-    ("eval zoo --plots", 2, "plots need matplotlib", "pip install 'tie-server[eval]'"),
+    ("eval zoo --plots", 2, "plots need matplotlib", ".venv/bin/pip install -e '.[eval]'"),
     ("bench --concurrency none", 2, "'none' is no list", "give 1,8,64"),
     ("keys new alice", 2, "no file to write", "give --file"),
 ]

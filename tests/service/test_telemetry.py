@@ -103,7 +103,7 @@ def test_a_configured_collector_is_used(monkeypatch: pytest.MonkeyPatch) -> None
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
 
-    with pytest.raises(SettingsError, match=r"tie-server\[otel\]"):
+    with pytest.raises(SettingsError, match=r"pip install -e \x27\.\[otel\]"):
         make_telemetry(TelemetrySettings(use_otel_variables=True))
 
 

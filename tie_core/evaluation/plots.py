@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_BINS = 10  # of a run, in the plot of switches
-MISSING = "plots need matplotlib: install it with `pip install 'tie-server[eval]'`, or leave out --plots"
+MISSING = "plots need matplotlib: install it with `.venv/bin/pip install -e '.[eval]'`, or leave out --plots"
 
 
 def check_matplotlib() -> None:

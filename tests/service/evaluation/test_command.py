@@ -58,7 +58,7 @@ def test_a_terminal_is_shown_a_bar_and_the_time_that_is_left(tmp_path: Path, mon
 
     told = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", evaluated(tmp_path).stderr)
 
-    assert re.search(r"zoo: score=t\w+ +━+ +12/12 +0:00:00", told)
+    assert re.search(r"zoo: TIE, t\w+ +━+ +12/12 +0:00:00", told)
 
 
 def test_json_is_the_same_in_the_folder_and_on_stdout(tmp_path: Path) -> None:

@@ -76,5 +76,5 @@ def test_a_log_is_told_of_the_first_record_without_a_time(
     passed([60.0 * number for number in range(1, 13)], monkeypatch)
 
     told = capsys.readouterr().err.splitlines()
-    assert told[0] == f"zoo: 1 of 12 ({POST.key})"
-    assert told[8:] == [f"zoo: {number} of 12{words} ({POST.key})" for number, words in LATER]
+    assert told[0] == f"zoo: 1 of 12 ({POST.label})"
+    assert told[8:] == [f"zoo: {number} of 12{words} ({POST.label})" for number, words in LATER]

@@ -77,7 +77,9 @@ def check() -> None:
         TaskError: it is not installed.
     """
     if find_spec("math_verify") is None:
-        raise TaskError("LaTeX answers are compared by math-verify: install it with `pip install 'tie-server[eval]'`")
+        raise TaskError(
+            "LaTeX answers are compared by math-verify: install it with `.venv/bin/pip install -e '.[eval]'`"
+        )
 
 
 @cache

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from tie_core import zoo
 from tie_core.engine import STALL_SECONDS, TICK_SECONDS
 from tie_core.errors import OptionsError, UnknownModelError
-from tie_core.options import resolve_options
+from tie_core.options import check_members, resolve_options
 
 PREFIX = "TIE_"
 DEFAULT_ENSEMBLE = "tie"
@@ -129,9 +129,9 @@ class EnsembleSettings(Section):
     @model_validator(mode="after")
     def _options_exist(self) -> Self:
         try:
-            resolve_options(self.defaults)
+            check_members(resolve_options(self.defaults), self.models)
             for policy, options in self.policy_defaults.items():
-                resolve_options(self.defaults, {"policy": policy}, options)
+                check_members(resolve_options(self.defaults, {"policy": policy}, options), self.models)
         except OptionsError as error:
             raise ValueError(f"{error.param}: {error}") from None
         return self

@@ -5,7 +5,7 @@ Lengths and intervals of the presets are the paper's; docs/paper-map.md says wha
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -208,6 +208,18 @@ def check_effect(asked: Mapping[str, Any], options: TieOptions) -> None:
             raise OptionsError(name, f"{name} has no effect unless {switch} is {words}: ask for that too")
     if (asked.get("calibration") or None) and not _is_calibrated(options):
         raise OptionsError("calibration", "calibration has no effect: it is of another score and of no final choice")
+
+
+def check_members(options: TieOptions, members: Sequence[str]) -> None:
+    """Requests that say nothing else can be answered by members of these names.
+
+    Raises:
+        OptionsError: an option names a stranger, or lacks a member.
+    """
+    if options.best_model is not None and options.best_model not in members:
+        raise OptionsError("best_model", f"best_model is one of {', '.join(members)}")
+    if options.calibration is not None and options.calibration.keys() != set(members):
+        raise OptionsError("calibration", f"calibration is of each of {', '.join(members)}, and of nobody else")
 
 
 def _is_calibrated(options: TieOptions) -> bool:

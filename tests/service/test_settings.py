@@ -120,6 +120,20 @@ def test_models_without_ensembles_are_one(tmp_path: Path) -> None:
         ("[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream', 'zoo-dream']", ["ensemble e", "twice"]),
         ("[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream']\ndefaults = {interval = 0}", ["interval"]),
         ("[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream']\ndefaults = {intervall = 1}", ["intervall", "unknown"]),
+        (
+            "[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream']\ndefaults = {best_model = 'nobody'}",
+            ["best_model is one of zoo-dream"],
+        ),
+        (
+            "[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream']\n"
+            "policy_defaults = {threshold = {selection = 'best_model', best_model = 'zoo-llada'}}",
+            ["best_model is one of zoo-dream"],
+        ),
+        (
+            "[[ensembles]]\nname = 'e'\nmodels = ['zoo-dream', 'zoo-llada']\n"
+            "defaults = {calibration = {zoo-dream = {tcc = {intercept = 0, slope = 1}}}}",
+            ["calibration is of each of zoo-dream, zoo-llada"],
+        ),
         ("[limits]\nmax_running = 0", ["limits.max_running"]),
         ("[limits]\ntick_seconds = 0", ["limits.tick_seconds"]),
         ("oops", ["not valid TOML"]),

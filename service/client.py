@@ -76,7 +76,7 @@ def server_events(server: str, body: Mapping[str, Any], key: str | None = None) 
                 if isinstance(event, Completed | Failed):
                     return
     except (OSError, HTTPException) as error:
-        raise ServerError(f"the connection to {server} broke off: {_reason(error)}; ask again") from None
+        raise _broken_off(server, error) from None
     raise ServerError(f"{server} ended its answer before it was complete: ask again")
 
 
@@ -84,14 +84,16 @@ def server_ensembles(server: str, key: str | None = None) -> list[Mapping[str, A
     """What a server tells of its ensembles, the default one first.
 
     Raises:
-        RequestError: no key.
-        ServerError: it cannot be reached, or its answer is no answer.
+        RequestError: the server refused the request, or no header can hold the key.
+        ServerError: it cannot be reached, takes no request with this key, broke off, or lists no ensembles.
     """
     try:
         with _connect(server, "/v1/models", key, SHORT_SECONDS) as response:
             entries = json.load(response)["data"]
             return [entry for entry in entries if entry.get("kind") == "ensemble"]
-    except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, HTTPException) as error:
+        raise _broken_off(server, error) from None
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise ServerError(f"{server} does not list its ensembles: is it a TIE server?") from None
 
 
@@ -158,6 +160,10 @@ def _error_of(body: Mapping[str, Any]) -> TieError:
     if "invalid" in str(error.get("type")) or param is not None:
         return RequestError(param if isinstance(param, str) else None, message)
     return ServerError(message)
+
+
+def _broken_off(server: str, error: OSError | HTTPException) -> ServerError:
+    return ServerError(f"the connection to {server} broke off: {_reason(error)}; ask again")
 
 
 def _reason(error: BaseException) -> str:

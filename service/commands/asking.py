@@ -94,19 +94,34 @@ def introduction(server: str | None, key: str | None, config: Path | None, ensem
     """What whoever a command line names can be asked, and an example, in lines; none where nobody said it.
 
     Raises:
-        TieError: no such ensemble here, or the server does not tell.
+        TieError: no such ensemble, or the server does not tell.
     """
+    about: object
+    examples: object
     if server is None:
         from service.configuration import load_settings
 
         chosen = load_settings(config).find_ensemble(ensemble)
         about, examples = chosen.about, chosen.examples
     else:
-        from service.client import server_ensembles
+        told = _told_by(server, key, ensemble)
+        about, examples = told.get("about"), told.get("examples")
+    example = examples[0] if isinstance(examples, list) and examples else None
+    lines = [about] if isinstance(about, str) and about else []
+    return [*lines, f"for example: {example}"] if isinstance(example, str) else lines
 
-        entry = next((each for each in server_ensembles(server, key) if ensemble in (None, each.get("id"))), {})
-        about, examples = str(entry.get("about") or ""), list(entry.get("examples") or ())
-    return [about] * bool(about) + [f"for example: {example}" for example in examples[:1]]
+
+def _told_by(server: str, key: str | None, ensemble: str | None) -> Mapping[str, Any]:
+    from service.client import server_ensembles
+
+    entries = server_ensembles(server, key)
+    if ensemble is None:
+        return entries[0] if entries else {}
+    for entry in entries:
+        if entry.get("id") == ensemble:
+            return entry
+    known = ", ".join(str(entry.get("id")) for entry in entries) or "none"
+    raise UnknownModelError("ensemble", f"{server} has no ensemble {ensemble}: it has {known}")
 
 
 def load_ensemble(settings: Settings, chosen: EnsembleSettings, names: list[str]) -> "Ensemble":

@@ -3,13 +3,16 @@
 import io
 import json
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from service import client
 from service.commands import asking
 from service.commands.chat import Conversation
 from service.draft import Draft
@@ -155,7 +158,6 @@ def test_in_a_pipe_the_text_of_a_server_comes_whole(served: Served) -> None:
     [
         ("tie", ["Anything: these guess.", "for example: 1 2 3"]),
         ("silent", []),
-        ("unheard of", []),
         ("shady", ["␛[31mred", "for example: ␇"]),
     ],
 )
@@ -171,6 +173,52 @@ def test_a_server_says_what_its_ensemble_can_be_asked(ensemble: str, told: list[
         chat.wait_for("/reset forgets")
 
         assert chat.shown.partition("/reset")[0].splitlines() == told
+
+
+def test_an_ensemble_that_the_server_has_not_is_said_at_once(served: Served) -> None:
+    with terminal("chat", "--server", served.url, "--ensemble", "typo") as chat:
+        chat.wait_for("/reset forgets")
+
+        assert "has no ensemble typo: it has tie" in " ".join(chat.shown.split())
+
+
+@pytest.mark.parametrize(
+    ("told", "lines"),
+    [
+        ({"examples": 5, "about": 5}, []),
+        ({"examples": "dec", "about": "Digits."}, ["Digits."]),
+        ({"examples": [5, "dec"]}, []),
+        ({"examples": []}, []),
+    ],
+)
+def test_what_a_server_says_in_another_shape_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], lines: list[str]
+) -> None:
+    monkeypatch.setattr(client, "server_ensembles", lambda *_: [{"id": "tie", **told}])
+
+    assert asking.introduction("somewhere", None, None, None) == lines
+
+
+@pytest.mark.parametrize("says_no_more", [True, False], ids=["silent", "closed"])
+def test_a_list_that_breaks_off_is_no_strange_server(monkeypatch: pytest.MonkeyPatch, says_no_more: bool) -> None:
+    monkeypatch.setattr(client, "SHORT_SECONDS", 0.2)
+    left = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"data": [')
+                if says_no_more:
+                    left.wait(60)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(client.ServerError, match=r"broke off: .+; ask again"):
+            client.server_ensembles(f"127.0.0.1:{listener.getsockname()[1]}")
+        left.set()
+        thread.join()
 
 
 def test_models_here_say_what_they_can_be_asked() -> None:

@@ -247,8 +247,14 @@ def test_runbooks_are_links_once_it_is_said_where_they_are() -> None:
     rules = rendered(there)["PrometheusRule"]["spec"]["groups"][0]["rules"]
 
     assert {each["annotations"]["runbook"] for each in rules} == {f"{page}#{each['alert'].lower()}" for each in rules}
+
+
+@pytest.mark.parametrize(
+    "page", ["operations.html", "https://x/\\n", "https://x/{{.Value}}", 'https://x/"', "https://x/#y"]
+)
+def test_a_runbook_that_is_no_plain_address_is_refused(page: str) -> None:
     with pytest.raises(helm.HelmError, match="runbook"):
-        rendered({**there, "prometheusRule": {"enabled": True, "runbook": "operations.html"}})
+        rendered(EVERYTHING | {"prometheusRule": {"enabled": True, "runbook": page}})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from service.openai_schemas import ChatBody, CompletionBody
 from service.reply_schemas import EVENT, IN_PAGE, sent_schemas
 from service.schemas import GenerateBody
 from service.settings import EnsembleSettings, Settings
-from tie_core import zoo
 from tie_core.options import Detail
 
 TEXT_STREAM = {"schema": {"type": "string"}}
@@ -36,7 +35,7 @@ SESSION_ID: dict[str, Any] = {
     "description": "any value of the client's own: of several servers at one address, one value reaches one",
     "schema": {"type": "string"},
 }
-QUESTION = zoo.EXAMPLES[0]
+QUESTION = "What is 17 + 25?"
 """Where the default ensemble has no example of its own."""
 
 

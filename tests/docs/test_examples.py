@@ -24,7 +24,6 @@ from service.configuration import load_settings
 from service.evaluation import command as evaluation
 from service.keys import KeysFile
 from service.loading import load
-from service.openapi import QUESTION
 from service.settings import Settings
 from tests.docs.examples import (
     ADDRESS,
@@ -176,7 +175,7 @@ def reach_its_models(words: list[str]) -> str:
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     with serving(Settings(), load) as served:
-        answer = served.post({"messages": [{"role": "user", "content": QUESTION}]}).json()["answer"]
+        answer = served.post({"messages": [{"role": "user", "content": zoo.EXAMPLES[0]}]}).json()["answer"]
         yield Place(served.url, answer)
 
 
@@ -201,7 +200,7 @@ def test_the_commands_work(example: Example, place: Place) -> None:
     output = place.run(example)
 
     assert output or all(reason(command, NOT_RUN) for command in example.commands)
-    assert QUESTION not in example.text or place.answer in output.replace(" ", "")
+    assert zoo.EXAMPLES[0] not in example.text or place.answer in output.replace(" ", "")
 
 
 @pytest.mark.parametrize("example", of("python"), ids=str)
@@ -249,7 +248,7 @@ def test_the_configurations_are_valid(example: Example, place: Place, tmp_path: 
 @pytest.mark.parametrize("example", of("json"), ids=str)
 def test_the_json_has_the_fields_that_the_server_sends(example: Example, place: Place) -> None:
     told = json.loads(example.text)
-    generated = json.loads(run_curl(ask(place, "/v1/tie/generate", {"prompt": QUESTION}), place.folder))
+    generated = json.loads(run_curl(ask(place, "/v1/tie/generate", {"prompt": zoo.EXAMPLES[0]}), place.folder))
     sent = json.loads(run_curl(ask(place, f"/v1/tie/requests/{generated['id']}"), place.folder))
 
     assert told.keys() == sent.keys()
@@ -259,9 +258,9 @@ def test_the_json_has_the_fields_that_the_server_sends(example: Example, place: 
 @pytest.mark.parametrize(
     ("model", "question", "num_digits", "ended"),
     [
-        ("zoo-qwen3", QUESTION, 18, "length"),
+        ("zoo-qwen3", zoo.EXAMPLES[0], 18, "length"),
         ("zoo-qwen3", "dec 314159; rev 271828", 12, "stop"),
-        ("zoo-llada", QUESTION, 18, "stop"),
+        ("zoo-llada", zoo.EXAMPLES[0], 18, "stop"),
     ],
 )
 def test_the_embedded_models_end_as_the_page_of_openais_routes_says(

@@ -1,18 +1,24 @@
 """Holds a checkpoint's family, or a score, against what the engine relies on: `python -m tie_core.testing --help`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
+from typing import Final
 
 from tie_core.errors import TieError
 from tie_core.models.dtypes import DTYPES
 from tie_core.scoring import SCORES
 from tie_core.testing import FAMILY_CHECKS, SCORE_CHECKS, Finding, findings, load_score, load_specimen
 
+PROFILER_LOG: Final = "KINETO_LOG_LEVEL"
+SILENT: Final = "6"  # above every level: each start and stop of the profiler would be told on stderr
+
 
 def main() -> int:
     """0: all that was checked holds; 1: something is broken; 2: there was nothing to check."""
     asked = _parser().parse_args()
+    os.environ.setdefault(PROFILER_LOG, SILENT)
     if asked.score:
         return tell(findings(SCORE_CHECKS, load_score(asked.score)))
     try:

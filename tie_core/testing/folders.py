@@ -1,7 +1,6 @@
 """What the engine relies on in a checkpoint's folder: what it takes is known beforehand, and what is wrong is told."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,18 +25,13 @@ from tie_core.vocabulary import load_vocabulary
 
 SPARE: Final = 1.6
 """So many times what is measured the estimate may say."""
-SILENT: Final = "6"  # above every level of the profiler's log
 FEW, MANY, LENGTH = 256, 1024, 64  # positions of two packed forwards, and of each canvas in them
 GARBAGE: Final = "\N{SNOWMAN}"
 NONSENSE: Final[tuple[Any, ...]] = (GARBAGE, -1, 0, [], {}, [GARBAGE], 1e30)
 
 
 def peak_bytes(forward: Callable[[], object]) -> int:
-    """The most bytes of the host that were allocated at once during a forward, by the allocator's events.
-
-    The profiler's log tells every start and stop on stderr, where nobody reads it: it is off unless its level is set.
-    """
-    os.environ.setdefault("KINETO_LOG_LEVEL", SILENT)
+    """The most bytes of the host that were allocated at once during a forward, by the allocator's events."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         forward()
     results: Any = profiled.profiler

@@ -43,8 +43,10 @@ def main() -> None:
     parser.add_argument("--server", default="http://127.0.0.1:8000")
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
+    if (chromium := shutil.which("chromium")) is None:
+        parser.error("chromium is not installed: apt-get install chromium")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         take(browser, arguments.server, arguments.out / "playground.png", "light", IN_ROUND_3)
         take(browser, arguments.server, arguments.out / "playground-dark.png", "dark", None)
         browser.close()

@@ -1,5 +1,6 @@
-"""The pictures of docs/concepts.md are drawn from the recorded run, and both can be made anew."""
+"""The pictures of the documents are those of the recorded run, and can be made anew."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -29,6 +30,30 @@ def test_the_page_shows_every_picture() -> None:
     page = (DOCS / "concepts.md").read_text(encoding="utf-8")
 
     assert [path.name for path in PICTURES.glob("run-*.svg") if path.name not in page] == []
+
+
+def test_the_picture_of_the_third_round_is_in_it() -> None:
+    count = runpy.run_path(str(DOCS / "take_playground.py"))["IN_ROUND_3"]
+    _, *lines = (PICTURES / "run.ndjson").read_text(encoding="utf-8").splitlines()  # the request is no event
+    events = [json.loads(line) for line in lines]
+
+    last_end = max(number for number, event in enumerate(events[:count]) if event["type"] == "tie.round")
+    since = events[last_end + 1 : count]
+
+    assert events[last_end]["round"] == 2
+    assert {(event["round"], event["model"]) for event in since} == {(3, member) for member in zoo.MEMBERS}
+
+
+def test_without_chromium_the_playground_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["take_playground.py"])
+
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(DOCS / "take_playground.py"), run_name="__main__")
+
+    assert "chromium is not installed" in capsys.readouterr().err
 
 
 def test_a_new_recording_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

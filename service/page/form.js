@@ -3,14 +3,15 @@
  * Whatever is left alone is not sent, so that the ensemble's own defaults hold. Fields carry the API's names.
  */
 
-import { ApiError, ask } from "./api.js";
+import { ask } from "./api.js";
 import { byId, element, setText } from "./elements.js";
 import { visible } from "./words.js";
 
 const ALWAYS_SHOWN = ["tie.score", "tie.interval", "unmasking.policy"];
 const NOT_OFFERED = new Set(["messages", "prompt", "ensemble", "models", "seed", "stream", "events", "on_disconnect"]);
-const DECIDING = { task: "task", score: "tie.score", policy: "unmasking.policy" }; // on them other defaults depend
-const LENGTHS = ["gen_length", "reasoning_length", "answer.length"]; // of which one follows from the others
+const LENGTHS = { gen_length: "gen_length", reasoning_length: "reasoning_length", answer_length: "answer.length" };
+// on these other defaults depend
+const DECIDING = { task: "task", score: "tie.score", policy: "unmasking.policy", ...LENGTHS };
 const PROBLEM = "field-problem";
 
 export class RequestForm {
@@ -94,6 +95,7 @@ export class RequestForm {
     const prompt = this.#form.elements.prompt;
     if (prompt.value === "" || this.#examples.includes(prompt.value)) prompt.value = examples[0] ?? "";
     this.#examples = examples;
+    this.blame(null);
   }
 
   #exampleButton(example) {
@@ -126,7 +128,7 @@ export class RequestForm {
     byId("member-names").replaceWith(names);
   }
 
-  /** The server resolves them, as it does for a request. */
+  /** The server resolves them, as it does for a request; of one that it would refuse none are shown. */
   async #askDefaults() {
     const said = new URLSearchParams();
     for (const [name, param] of Object.entries(DECIDING)) {
@@ -135,13 +137,12 @@ export class RequestForm {
     }
     const path = `v1/models/${encodeURIComponent(this.#chosen.id)}?${said}`;
     this.#asked = path;
-    let defaults = {};
-    try {
-      ({ defaults } = await (await ask(path)).json());
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-    }
-    if (this.#asked === path) this.#showDefaults(defaults);
+    this.#showDefaults(said.size ? null : this.#chosen.defaults); // what held before does not now
+    if (!said.size) return;
+    const reply = await ask(path)
+      .then((response) => response.json())
+      .catch(() => null);
+    if (this.#asked === path) this.#showDefaults(reply?.defaults ?? null);
   }
 
   #showDefaults(defaults) {
@@ -232,7 +233,7 @@ function defaultWords({ dataset: { param, kind }, options }, defaults) {
   const value = param.split(".").reduce((part, name) => part?.[name], defaults);
   if (value === undefined) return "default";
   if (value !== null) return `default: ${kind === "string" && !options ? JSON.stringify(value) : value}`;
-  if (LENGTHS.includes(param)) return "default: what the others leave";
+  if (Object.values(LENGTHS).includes(param)) return "default: what the others leave";
   return param === "answer.scored_positions" ? "default: all" : "default: none";
 }
 

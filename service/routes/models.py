@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -10,9 +11,10 @@ from fastapi import APIRouter
 from service.openai_schemas import unknown_model
 from service.openapi import errors
 from service.option_places import body_of
-from service.settings import EnsembleSettings
+from service.settings import EnsembleSettings, LimitSettings
 from service.state import ServiceOf
 from tie_core.ensemble import Ensemble
+from tie_core.errors import OptionsError
 from tie_core.member import Member
 
 router = APIRouter(tags=["models"])
@@ -24,15 +26,33 @@ def _entry(name: str, **extra: Any) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": LOADED_AT, "owned_by": OWNER, **extra}
 
 
-def _ensemble(ensemble: Ensemble, settings: EnsembleSettings, said: Mapping[str, Any]) -> dict[str, Any]:
+def _ensemble(ensemble: Ensemble, settings: EnsembleSettings, defaults: Mapping[str, Any] | None) -> dict[str, Any]:
     return _entry(
         ensemble.name,
         kind="ensemble",
         members=[member.name for member in ensemble.members],
         about=settings.about,
         examples=settings.examples,
-        defaults=body_of(asdict(ensemble.resolve(ensemble.members, said))),
+        defaults=defaults,
     )
+
+
+def _own_defaults(ensemble: Ensemble, limits: LimitSettings) -> dict[str, Any] | None:
+    """None where a request that says nothing is refused, which hides no other ensemble."""
+    with suppress(OptionsError):
+        return _defaults(ensemble, limits, {})
+    return None
+
+
+def _defaults(ensemble: Ensemble, limits: LimitSettings, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for a request that says this, by the names of the native route's body."""
+    seconds = limits.max_seconds
+    own = {
+        "stop": None,
+        "deadline_ms": None if seconds is None else int(seconds * 1000),
+        "on_deadline": "error",
+    }
+    return body_of(asdict(ensemble.resolve(ensemble.members, said))) | own
 
 
 def _member(member: Member) -> dict[str, Any]:
@@ -51,21 +71,43 @@ def _member(member: Member) -> dict[str, Any]:
 @router.get("/v1/models", responses=errors(503))
 async def models(service: ServiceOf) -> dict[str, Any]:
     """Ensembles first, the default one at the top."""
-    loaded = service.runs.check_loaded()
-    ensembles = [_ensemble(loaded.ensembles[each.name], each, {}) for each in service.settings.ensembles]
-    return {"object": "list", "data": ensembles + [_member(member) for member in loaded.members.values()]}
+    loaded, limits = service.runs.check_loaded(), service.settings.limits
+    ensembles = [(loaded.ensembles[each.name], each) for each in service.settings.ensembles]
+    told = [_ensemble(ensemble, each, _own_defaults(ensemble, limits)) for ensemble, each in ensembles]
+    return {"object": "list", "data": told + [_member(member) for member in loaded.members.values()]}
 
 
 @router.get("/v1/models/{name}", responses=errors(400, 404, 503))
 async def model(
-    name: str, service: ServiceOf, task: str | None = None, score: str | None = None, policy: str | None = None
+    name: str,
+    service: ServiceOf,
+    task: str | None = None,
+    score: str | None = None,
+    policy: str | None = None,
+    gen_length: str | None = None,
+    reasoning_length: str | None = None,
+    answer_length: str | None = None,
 ) -> dict[str, Any]:
     """One of them by its name; of an ensemble with the `defaults` of requests that name these."""
-    loaded = service.runs.check_loaded()
-    asked = {"task": task, "score": score, "policy": policy}
+    loaded, limits = service.runs.check_loaded(), service.settings.limits
+    words = {"task": task, "score": score, "policy": policy}
+    lengths = {"gen_length": gen_length, "reasoning": reasoning_length, "answer": answer_length}
+    asked = words | {option: _number(text) for option, text in lengths.items()}
     said = {option: value for option, value in asked.items() if value is not None}
     if name in loaded.ensembles:
-        return _ensemble(loaded.ensembles[name], service.settings.find_ensemble(name), said)
+        ensemble = loaded.ensembles[name]
+        defaults = _defaults(ensemble, limits, said) if said else _own_defaults(ensemble, limits)
+        return _ensemble(ensemble, service.settings.find_ensemble(name), defaults)
     if name in loaded.members:
         return _member(loaded.members[name])
     raise unknown_model(loaded)
+
+
+def _number(text: str | None) -> int | str | None:
+    """A whole number, or the text, which is refused as every other value that no length has."""
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return text

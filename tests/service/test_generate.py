@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service.option_places import body_of
+from service.settings import LimitSettings
 from tests.service.fakes import POISON, FakeLoader, fake_settings
 from tests.service.served import GENERATE, PROMPT, Served, serving, wait_until
 
@@ -236,6 +237,8 @@ def test_models_are_listed_in_openais_shape(served: Served) -> None:
         ({}, {}),
         ({"task": "math", "score": "top1"}, {"task": "math", "tie": {"score": "top1"}}),
         ({"policy": "threshold"}, {"unmasking": {"policy": "threshold"}}),
+        ({"gen_length": "64"}, {"gen_length": 64}),
+        ({"reasoning_length": "8", "answer_length": "8"}, {"reasoning_length": 8, "answer": {"length": 8}}),
     ],
 )
 def test_the_defaults_of_an_ensemble_are_those_of_its_requests(
@@ -243,14 +246,43 @@ def test_the_defaults_of_an_ensemble_are_those_of_its_requests(
 ) -> None:
     (created, *_) = served.events({"prompt": PROMPT, **body})
 
-    assert served.client.get("/v1/models/tie", params=said).json()["defaults"] == body_of(created["options"])
+    own = {"stop": None, "deadline_ms": None, "on_deadline": "error"}
+    assert served.client.get("/v1/models/tie", params=said).json()["defaults"] == body_of(created["options"]) | own
 
 
-def test_a_task_that_there_is_not_has_no_defaults(served: Served) -> None:
-    response = served.client.get("/v1/models/tie", params={"task": "poetry"})
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        ({"task": "poetry"}, "task"),
+        ({"gen_length": "many"}, "gen_length"),
+        ({"reasoning_length": "-1"}, "reasoning_length"),
+        ({"answer_length": "9" * 5_000}, "answer.length"),
+    ],
+)
+def test_what_there_is_not_has_no_defaults(served: Served, said: dict[str, str], param: str) -> None:
+    response = served.client.get("/v1/models/tie", params=said)
 
     assert response.status_code == 400
-    assert response.json()["error"]["param"] == "task"
+    assert response.json()["error"]["param"] == param
+
+
+def test_the_servers_own_limit_is_the_default_deadline() -> None:
+    with serving(fake_settings(limits=LimitSettings(max_seconds=1.5)), FakeLoader()) as served:
+        assert served.client.get("/v1/models/tie").json()["defaults"]["deadline_ms"] == 1_500
+
+
+def test_one_ensemble_that_answers_nothing_hides_no_other() -> None:
+    settings = fake_settings()
+    broken = settings.default_ensemble.model_copy(
+        update={"name": "broken", "defaults": {"selection": "best_model", "best_model": "nobody"}}
+    )
+    settings = settings.model_copy(update={"ensembles": [*settings.ensembles, broken]})
+    with serving(settings, FakeLoader()) as served:
+        listed = {entry["id"]: entry for entry in served.client.get("/v1/models").json()["data"]}
+
+        assert listed["broken"]["defaults"] is None
+        assert listed["tie"]["defaults"]["tie"]["interval"] == 8
+        assert served.client.get("/v1/models/broken").json() == listed["broken"]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/version", "/metrics", "/openapi.json"])

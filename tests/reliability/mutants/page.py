@@ -57,6 +57,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (RUNS + "test_defaults_are_those_of_the_chosen_ensemble_task_and_policy",),
     ),
     Mutant(
+        "the defaults of other lengths stay on the page",
+        "service/page/form.js",
+        'policy: "unmasking.policy", ...LENGTHS',
+        'policy: "unmasking.policy"',
+        (RUNS + "test_defaults_are_those_of_the_lengths_that_are_named",),
+    ),
+    Mutant(
         "a request that is sent again is another one",
         "service/page/session.js",
         '"idempotency-key": this.#key',

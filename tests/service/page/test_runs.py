@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from service.keys import add_key
 from service.settings import AuthSettings, EnsembleSettings, LimitSettings
@@ -302,7 +302,10 @@ def test_each_ensemble_says_what_it_can_be_asked_and_offers_examples(open_page: 
         page.click(".example >> nth=0")
         page.select_option("[name=ensemble]", "silent")
         assert page.input_value("#prompt") == ""
+        page.click("#run")
+        assert playground.text("#field-problem") == "There is no prompt yet: write one."
         page.select_option("[name=ensemble]", "tie")
+        assert page.locator("#field-problem, [aria-invalid]").count() == 0
         playground.run().finished()
 
         (asked,) = [json.loads(request.post_data or "") for request in playground.requests if request.method == "POST"]
@@ -384,8 +387,76 @@ def test_defaults_are_those_of_the_chosen_ensemble_task_and_policy(open_page: Op
         waits_for("gen_length", "128")
         waits_for("tie.interval", "16")
         page.context.set_offline(True)
-        page.select_option("[data-param='tie.score']", "")
+        page.select_option("[data-param='tie.score']", "margin")
         wait_until(lambda: shown("tie.interval") == "default")
+        page.select_option("[data-param='unmasking.policy']", "")
+        page.select_option("[data-param='tie.score']", "")
+        waits_for("tie.interval", "32")
+
+
+def test_defaults_are_those_of_the_lengths_that_are_named(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url, faults=("400",)).ready()
+    page = playground.page
+    page.click("#other-options > summary")
+
+    def waits_for(param: str, words: str) -> None:
+        wait_until(lambda: str(page.evaluate(DEFAULT_SHOWN, param)) == words)
+
+    def name(param: str, length: str) -> None:
+        page.fill(f"[data-param='{param}']", length)
+        page.keyboard.press("Tab")
+
+    waits_for("reasoning_length", "default: 24")
+    name("gen_length", "64")
+    waits_for("reasoning_length", "default: what the others leave")
+    name("reasoning_length", "30")
+    waits_for("answer.length", "default: what the others leave")
+    name("answer.length", "30")
+    waits_for("tie.interval", "default")
+    name("gen_length", "")
+    waits_for("gen_length", "default: what the others leave")
+
+
+def test_every_option_tells_its_default(served: Served, open_page: Open) -> None:
+    page = open_page(served.url).ready().page
+
+    params = page.evaluate("() => [...document.querySelectorAll('[data-kind]')].map((it) => it.dataset.param)")
+    shown = {param: page.evaluate(DEFAULT_SHOWN, param) for param in params}
+
+    assert [param for param, words in shown.items() if not words.startswith("default: ")] == []
+    own = [shown[param] for param in ("stop", "deadline_ms", "on_deadline")]
+    assert own == ["default: none", "default: none", "default: error"]
+
+
+@pytest.mark.parametrize("body", ["<html>", "null", '{"defaults": "none"}'])
+def test_a_reply_that_tells_no_defaults_leaves_none(served: Served, open_page: Open, body: str) -> None:
+    page = open_page(served.url).ready().page
+    page.route("**/v1/models/tie?*", lambda route: route.fulfill(body=body))
+
+    page.select_option("[data-param='tie.score']", "top1")
+
+    wait_until(lambda: page.evaluate(DEFAULT_SHOWN, "tie.interval") == "default")
+
+
+def test_until_a_reply_comes_no_other_ensembles_defaults_are_shown(open_page: Open) -> None:
+    settings = fake_settings()
+    other = EnsembleSettings(name="other", models=list(NAMES))
+    settings = settings.model_copy(update={"ensembles": [*settings.ensembles, other]})
+    with serving(settings, FakeLoader()) as served:
+        page = open_page(served.url).ready().page
+        held: list[Route] = []
+        page.route("**/v1/models/*?*", lambda route: held.append(route))
+
+        page.select_option("[name=ensemble]", "other")
+        assert page.evaluate(DEFAULT_SHOWN, "tie.interval") == "default: 32"
+        page.select_option("[data-param='unmasking.policy']", "threshold")
+        page.select_option("[name=ensemble]", "tie")
+        wait_until(lambda: page.evaluate("true") and len(held) == 2)  # asked, since it tells of requests meanwhile
+
+        assert page.evaluate(DEFAULT_SHOWN, "tie.interval") == "default"
+        held[1].continue_()
+        wait_until(lambda: page.evaluate(DEFAULT_SHOWN, "tie.interval") == "default: 8")
+        held[0].continue_()
 
 
 def test_what_is_chosen_is_what_is_asked(served: Served, open_page: Open) -> None:

@@ -7,6 +7,8 @@ import { chip } from "./rounds.js";
 import { classesOf } from "./tokens.js";
 import { counted, nameOf, number, reasonText, tokenText, visible } from "./words.js";
 
+const LONGEST_PROMPT = 300; // characters
+
 export class Answer {
   #answer;
   #written;
@@ -17,8 +19,12 @@ export class Answer {
     this.#written = written;
   }
 
-  draw(state) {
+  /** `request` is the body that was sent; null where nobody told it. */
+  draw(state, request) {
     const { completed } = state;
+    const prompt = promptOf(request);
+    setText(part(this.#answer, "prompt"), prompt === null ? "" : visible(shortened(prompt)));
+    part(this.#answer, "asked").hidden = prompt === null;
     const [text, reason] = completed ? finalWords(state) : wordsSoFar(state);
     setText(part(this.#answer, "text"), text);
     setText(part(this.#answer, "reason"), reason);
@@ -45,10 +51,24 @@ function part(section, name) {
 function finalWords(state) {
   const { completed } = state;
   const name = nameOf(state, completed.tie.final_model);
-  return [visible(completed.answer || completed.text), `${name} gives the answer: ${reasonText(completed)}.`];
+  return [visible(completed.answer || completed.text), `${name} gives the answer: ${reasonText(state)}.`];
+}
+
+/** The question that a run answers: of a conversation, the last. A file may hold anything in its place. */
+function promptOf(request) {
+  if (typeof request?.prompt === "string") return request.prompt;
+  const messages = Array.isArray(request?.messages) ? request.messages : [];
+  const content = messages.findLast((message) => message?.role === "user")?.content;
+  return typeof content === "string" ? content : null;
+}
+
+function shortened(text) {
+  const characters = [...text];
+  return characters.length > LONGEST_PROMPT ? `${characters.slice(0, LONGEST_PROMPT).join("")} …` : text;
 }
 
 function wordsSoFar(state) {
+  if (state.phase === "stopped") return ["—", "The run was stopped before its answer."];
   if (state.phase === "failed") return ["—", "The run ended without an answer."];
   const round = state.rounds.at(-1);
   if (!round) return ["…", "No round has ended yet: each member's own guess stands below its canvas."];

@@ -48,11 +48,17 @@ export class RequestForm {
     return this.#models.find((entry) => entry.id === this.#form.elements.ensemble.value);
   }
 
-  /** Whether there is a prompt; if not, that is said at its field. */
+  /** Whether there are a prompt and a member; if not, that is said where it is missing. */
   check() {
-    if (this.#form.elements.prompt.value.trim() !== "") return true;
-    const words = `There is no prompt yet: write one${this.#examples.length ? ", or take an example" : ""}.`;
-    this.blame("messages", words);
+    const example = this.#examples.length ? ", or take an example" : "";
+    if (this.#form.elements.prompt.value.trim() === "")
+      return this.#lacks("messages", `There is no prompt yet: write one${example}.`);
+    if (!this.#form.querySelector("[name=models]:checked")) return this.#lacks("models", "Choose at least one member.");
+    return true;
+  }
+
+  #lacks(param, words) {
+    this.blame(param, words);
     this.#says(words);
     return false;
   }
@@ -81,7 +87,8 @@ export class RequestForm {
     if (!field) return;
     field.setAttribute("aria-invalid", "true");
     describe(field, PROBLEM, true);
-    (field.closest("label") ?? field).after(element("span", { id: PROBLEM, class: PROBLEM }, visible(message)));
+    const whole = field.closest("[data-part=members]") ?? field.closest("label") ?? field;
+    whole.after(element("span", { id: PROBLEM, class: PROBLEM }, visible(message)));
     const fold = field.closest("details");
     if (fold) fold.open = true;
     field.focus();

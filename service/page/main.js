@@ -1,5 +1,6 @@
 /** The playground: the form, the run, and what is drawn of it. All that is drawn comes from one state at a time. */
 
+import { adviceFor } from "./advice.js";
 import { Announcer } from "./announcer.js";
 import { Answer } from "./answer.js";
 import { ApiError, apiKey, ask, setApiKey } from "./api.js";
@@ -61,8 +62,8 @@ class Playground {
   }
 
   /** Ask the server what it has; again while it is loading. */
-  async #meet() {
-    setText(byId("server"), "asking the server what it has …");
+  async #meet({ isLoading = false } = {}) {
+    if (!isLoading) setText(byId("server"), "asking the server what it has …");
     try {
       const [models, page] = await Promise.all(
         ["v1/models", "openapi.json"].map(async (path) => (await ask(path)).json()),
@@ -74,9 +75,14 @@ class Playground {
       byId("key").hidden = apiKey() === "";
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (error.code === "loading") {
+        this.#problem.note("The server is loading its models.", adviceFor(error.code));
+        setText(byId("server"), "loading its models …");
+        setTimeout(() => this.#meet({ isLoading: true }), 1000 * (error.retryAfter ?? 2));
+        return;
+      }
       this.#fail(error);
       setText(byId("server"), error.message);
-      if (error.code === "loading") setTimeout(() => this.#meet(), 1000 * (error.retryAfter ?? 2));
     }
   }
 
@@ -112,10 +118,10 @@ class Playground {
     }
   }
 
-  /** A run that was stopped may be started again, whatever else may not. */
   #showEnd(log) {
-    const { error } = log.last;
-    if (error) this.#problem.show(error, { canRetry: log.events.at(-1).retryable || error.code === "cancelled" });
+    const { error, phase } = log.last;
+    if (phase === "stopped") this.#problem.note("This run was stopped.", adviceFor(error.code));
+    else if (error) this.#problem.show(error, { canRetry: this.#session !== null && log.events.at(-1).retryable });
   }
 
   #load(log) {
@@ -161,7 +167,7 @@ class Playground {
     byId("welcome").hidden = hasRun || this.#session !== null;
     this.#members.draw(state, !isStreaming && !this.#player.isPlaying);
     this.#rounds.draw(state);
-    this.#answer.draw(state);
+    this.#answer.draw(state, this.#log.request);
     this.#player.draw(state);
     this.#drawStatus();
     byId("run").hidden = this.#session !== null;
@@ -213,7 +219,7 @@ class Playground {
       this.#problem.hide();
       this.#isToBeSeen = true;
       this.#load(log);
-      if (log.last.error) this.#problem.show(log.last.error);
+      this.#showEnd(log);
     } catch (error) {
       this.#problem.showWords(`This file cannot be shown: ${error.message}.`, "Nothing was changed.");
     } finally {

@@ -23,6 +23,7 @@ export class Problem {
       byId("problem-code"),
       error.requestId ? `${visible(where)} · request id ${error.requestId}` : visible(where),
     );
+    this.#box.classList.remove("neutral");
     this.#box.hidden = false;
     this.#again.hidden = !canRetry;
     this.#box.scrollIntoView({ block: "nearest" });
@@ -31,13 +32,26 @@ export class Problem {
 
   /** Something that is no answer of the server's: a file that is no run, for example. */
   showWords(message, advice) {
-    this.hide();
+    this.#tell(message, advice);
+    this.#box.classList.remove("neutral");
+  }
+
+  /** Nothing is wrong: what holds, and what comes of it. */
+  note(message, advice) {
+    this.#tell(message, advice);
+    this.#box.classList.add("neutral");
+  }
+
+  #tell(message, advice) {
+    clearTimeout(this.#timer);
     setText(byId("problem-message"), message);
     setText(byId("problem-advice"), advice);
     setText(byId("problem-code"), "");
     this.#again.hidden = true;
-    this.#box.hidden = false;
-    this.#box.scrollIntoView({ block: "nearest" });
+    if (this.#box.hidden) {
+      this.#box.hidden = false;
+      this.#box.scrollIntoView({ block: "nearest" });
+    }
   }
 
   hide() {

@@ -10,7 +10,7 @@ const MAX_POSITIONS = 65_536;
 const MAX_MODELS = 64;
 
 export const START = Object.freeze({
-  phase: "idle", // queued, running, completed, failed
+  phase: "idle", // queued, running, completed, stopped, failed
   numEvents: 0,
   seq: 0,
   numSkipped: 0, // that the server merged into what came after them
@@ -35,7 +35,7 @@ const FOLDS = new Map([
   ["tie.snapshot", snapshot],
   ["tie.round", relay],
   ["tie.completed", complete],
-  ["tie.error", (state, { error }) => ({ ...state, phase: "failed", error, moment: { type: "end" } })],
+  ["tie.error", fail],
 ]);
 
 /** Throws a TypeError or a RangeError where a known event is not what the API says. */
@@ -167,4 +167,8 @@ function complete(state, event) {
     badge: index === final ? { kind: "answers" } : null,
   }));
   return { ...state, phase: "completed", views, completed: event, moment: { type: "end" } };
+}
+
+function fail(state, { error }) {
+  return { ...state, phase: error.code === "cancelled" ? "stopped" : "failed", error, moment: { type: "end" } };
 }

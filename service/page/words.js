@@ -54,6 +54,7 @@ export function momentText(state) {
   if (moment.type === "step") return `round ${moment.round}, step ${moment.step} of ${nameOf(state, moment.model)}`;
   if (moment.type === "snapshot") return `round ${moment.round}, several steps at once`;
   if (moment.type === "round") return roundText(state.rounds.at(-1), state);
+  if (state.phase === "stopped") return "the run was stopped";
   return state.phase === "completed" ? "the answer is there" : "the run ended without an answer";
 }
 
@@ -64,17 +65,27 @@ export function roundText(round, state) {
 }
 
 /** Whose answer is the final one, and why. */
-export function reasonText(completed) {
+export function reasonText({ completed, models }) {
   const { tie } = completed;
+  const equals = (values) => Object.keys(values).filter((name) => values[name] === values[tie.final_model]);
   const listed = (values, digits) =>
     Object.entries(values)
       .map(([name, value]) => `${visible(name)} ${value === null ? "no evidence" : number(value, digits)}`)
       .join(", ");
   if (tie.partial) return "it led last, and then the deadline came";
+  if (models.length === 1) return "it was the only one asked";
   if (Object.keys(tie.candidates).length === 1) return "it is the only one that was there to the end";
   if (tie.final_rule === "best_model") return "it is named as the best model";
-  if (tie.final_rule === "most_selected") return `it led as many rounds as anybody (${listed(tie.wins, 0)})`;
-  return `it wavered least about it in the whole run (token change count: ${listed(tie.scores, 3)})`;
+  if (tie.final_rule === "most_selected") {
+    const least = equals(tie.wins).length > 1 ? ", and of those wavered least" : "";
+    return `it led as many rounds as anybody (${listed(tie.wins, 0)})${least}`;
+  }
+  const counts = `(token change count: ${listed(tie.scores, 3)})`;
+  const others = equals(tie.scores).filter((name) => name !== tie.final_model);
+  if (others.length === 0) return `it wavered least about it in the whole run ${counts}`;
+  const chosen = "of these it was the surer, or comes first";
+  if (tie.scores[tie.final_model] === null) return `nobody's wavering could be counted ${counts}; ${chosen}`;
+  return `it and ${others.map(visible).join(" and ")} wavered least in the whole run ${counts}; ${chosen}`;
 }
 
 function queueText(state) {

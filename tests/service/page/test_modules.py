@@ -196,6 +196,35 @@ def test_every_code_of_the_documentation_has_its_advice(page: Playground) -> Non
     assert codes == set(advised) - {"unreachable"}
 
 
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({}, "it wavered least about it in the whole run (token change count: digit 0.250, pair 1.500)"),
+        (
+            {"scores": {"digit": 0.0, "pair": 0.0}},
+            "it and pair wavered least in the whole run (token change count: digit 0.000, pair 0.000);"
+            " of these it was the surer, or comes first",
+        ),
+        (
+            {"scores": {"digit": None, "pair": None}},
+            "nobody's wavering could be counted (token change count: digit no evidence, pair no evidence);"
+            " of these it was the surer, or comes first",
+        ),
+        (
+            {"final_rule": "most_selected", "wins": {"digit": 1, "pair": 1}},
+            "it led as many rounds as anybody (digit 1, pair 1), and of those wavered least",
+        ),
+        ({"candidates": {"digit": "1"}}, "it is the only one that was there to the end"),
+    ],
+)
+def test_the_page_says_why_an_answer_is_the_final_one(page: Playground, facts: dict[str, Any], why: str) -> None:
+    created, *_, completed = wire(story.events())
+    completed["tie"].update(facts)
+    script = "async ([models, completed]) => (await load('words')).reasonText({ models, completed })"
+
+    assert page.evaluate(script, [created["models"], completed]) == why
+
+
 def test_control_characters_are_made_visible_as_in_the_terminal(page: Playground) -> None:
     text = "".join(map(chr, [*range(0xA0), 0xAD, 0x202E, 0x2028, 0xE000, 0xFFFF, 0x1F600])) + "plain ü"
 

@@ -100,6 +100,23 @@ def test_a_saved_run_is_shown_again_without_a_server(served: Served, open_page: 
     assert (tmp_path / "again.ndjson").read_text() == saved.read_text()
 
 
+def test_a_run_names_the_prompt_that_it_answers(served: Served, open_page: Open, tmp_path: Path) -> None:
+    """Whatever stands in the prompt's field by now; where nobody told it, nothing is said."""
+    playground = open_page(served.url).run(PROMPT).finished()
+    saved = playground.save(tmp_path / "run.ndjson")
+    playground.page.fill("#prompt", "another")
+    assert playground.text(".asked") == f"to {PROMPT}"
+    _, *events = saved.read_text(encoding="utf-8").splitlines(keepends=True)
+    last = {"role": "user", "content": "the last"}
+    chat = {"messages": [{"role": "user", "content": "the first"}, {"role": "assistant", "content": "1"}, last]}
+
+    for body, shown in ((chat, "to the last"), ({"prompt": "9" * 301}, f"to {'9' * 300} …"), ({"messages": [3]}, "")):
+        told = json.dumps({"type": "page.request", "body": body}) + "\n"
+        (tmp_path / "told.ndjson").write_text(told + "".join(events), encoding="utf-8")
+        playground.load(tmp_path / "told.ndjson")
+        wait_until(lambda: shown == (playground.text(".asked") if playground.page.is_visible(".asked") else ""))
+
+
 def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open, tmp_path: Path) -> None:
     """Without steps the rounds alone are there."""
     events = served.events({"prompt": PROMPT})
@@ -176,8 +193,11 @@ def test_a_page_that_comes_before_the_models_goes_on_when_they_are_there(open_pa
     loader.gate.clear()
     with serving(fake_settings(), loader, until_ready=False) as served:
         playground = open_page(served.url, faults=("503",))
-        playground.page.wait_for_selector("#problem", state="visible")
-        assert "loading" in playground.text("#problem-code")
+        playground.page.wait_for_selector("#problem.neutral", state="visible")
+        assert playground.text("#problem-message") == "The server is loading its models."
+        assert playground.text("#problem-advice") == "This page goes on by itself when they are there."
+        assert not playground.page.is_visible("#problem-again")
+        assert playground.text("#server") == "loading its models …"
         assert playground.page.is_disabled("#run")
 
         loader.gate.set()
@@ -232,17 +252,19 @@ def test_an_option_that_is_refused_is_pointed_at(served: Served, open_page: Open
     assert playground.page.locator("[aria-invalid]").count() == 0
 
 
-def test_a_problem_stands_behind_the_label_of_its_field(served: Served, open_page: Open) -> None:
-    playground = open_page(served.url, faults=("400",)).ready()
+def test_without_a_member_the_page_says_so_below_them_and_asks_nobody(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).ready()
     for name in NAMES:
         playground.page.uncheck(f"[name=models][value={name}]")
 
     playground.run()
     playground.page.wait_for_selector("#field-problem")
 
-    assert playground.texts("#field-problem") == ["models: send 1 at least"]
-    assert playground.page.locator(".choice + #field-problem").count() == 1
-    assert playground.texts(".choice") == list(NAMES)
+    assert playground.texts("#field-problem") == ["Choose at least one member."]
+    assert playground.text("#announcements") == "Choose at least one member."
+    assert playground.page.locator("[data-part=members] + #field-problem").count() == 1
+    assert playground.page.evaluate("document.activeElement.value") == NAMES[0]
+    assert not [request for request in playground.requests if request.method == "POST"]
     playground.page.check(f"[name=models][value={NAMES[1]}]")
     assert playground.page.locator("#field-problem, [aria-invalid]").count() == 0
 
@@ -478,6 +500,7 @@ def test_what_is_chosen_is_what_is_asked(served: Served, open_page: Open) -> Non
         "on_disconnect": "continue",
     }
     assert playground.page.locator(".member").count() == 1
+    assert playground.text("#answer [data-part=reason]").endswith("gives the answer: it was the only one asked.")
 
 
 def test_what_is_not_chosen_is_not_asked(served: Served, open_page: Open) -> None:
@@ -528,10 +551,13 @@ def test_stop_ends_the_run_on_the_server(open_page: Open) -> None:
         playground.page.wait_for_selector(".tentative:not(.sample)")
 
         playground.page.click("#stop")
-        playground.page.wait_for_selector("#problem", state="visible")
+        playground.page.wait_for_selector("#problem.neutral", state="visible")
 
-        assert "cancelled" in playground.text("#problem-code")
+        assert playground.text("#problem-message") == "This run was stopped."
         playground.page.wait_for_selector("#run", state="visible")
+        assert playground.text("#status").startswith("stopped · ")
+        assert playground.text("#moment").endswith(": the run was stopped")
+        assert playground.text("#answer").endswith("The run was stopped before its answer.")
         assert served.service.runs.check_loaded().engine.num_running == 0
 
 

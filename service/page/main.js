@@ -184,7 +184,8 @@ class Playground {
 
   #drawStatus() {
     const { phase, rounds, numSkipped } = this.#log.last;
-    const facts = [this.#session && phase === "idle" ? "asking" : phase];
+    const whole = this.#player.follows ? "" : "the whole run: ";
+    const facts = [whole + (this.#session && phase === "idle" ? "asking" : phase)];
     if (this.#log.length) facts.push(counted(rounds.length, "round"), counted(this.#log.length, "event"));
     if (this.#mostMerged > 1) facts.push(`up to ${this.#mostMerged} events in one picture`);
     if (numSkipped) facts.push(`${counted(numSkipped, "event")} merged by the server`);

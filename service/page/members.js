@@ -74,7 +74,8 @@ class MemberPanel {
       this.#drawGuess(view.guesses);
       setText(this.#facts, factsOf(view));
     }
-    if (isSettled && (view !== this.#view || !this.#isSettled || most !== this.#most)) this.#speak(view);
+    const isNews = view !== this.#view || !this.#isSettled || most !== this.#most;
+    if (isSettled && isNews) this.#speak(view, state.options.suffix);
     [this.#view, this.#most, this.#isSettled] = [view, most, isSettled];
   }
 
@@ -100,9 +101,11 @@ class MemberPanel {
     );
   }
 
-  #speak(view) {
-    const cells = [...view.canvas.reasoning.cells, ...view.canvas.answer.cells];
-    const text = cells.map((cell) => (cell === null ? MASK : visible(cell.text))).join("");
+  #speak(view, suffix) {
+    const [reasoning, answer] = [view.canvas.reasoning, view.canvas.answer].map(({ cells }) =>
+      cells.map((cell) => (cell === null ? MASK : visible(cell.text))).join(""),
+    );
+    const text = `${reasoning}${visible(suffix ?? "")}${answer}`;
     setText(this.#spoken, `canvas text: ${text.replaceAll(/·{4,}/g, (masks) => ` ${masks.length} masked `)}`);
     for (const chart of this.charts) chart.describe();
   }

@@ -61,6 +61,7 @@ def test_a_run_is_shown_to_its_answer(served: Served, open_page: Open) -> None:
     final = playground.canvases()[NAMES.index(tie["final_model"])]
     assert final.replace(" ", "").replace("∎", "").endswith(result["answer"])
     assert playground.page.locator(".masked:not(.sample)").count() == 0
+    assert f" Answer:{result['answer']}" in playground.texts(".member .spoken")[NAMES.index(tie["final_model"])]
 
 
 def test_a_run_shows_masks_guesses_and_tentative_tokens_on_its_way(open_page: Open) -> None:
@@ -71,7 +72,7 @@ def test_a_run_shows_masks_guesses_and_tentative_tokens_on_its_way(open_page: Op
         playground.page.wait_for_selector("#strip li")
         playground.wait_for("document.querySelector('.tentative:not(.sample)') !== null")
 
-        assert playground.page.locator(".masked.active").count() > 0
+        assert playground.page.locator(".masked.active:not(.sample)").count() > 0
         assert playground.page.locator(".kept:not(.sample)").count() > 0
         assert all(guess for guess in playground.texts(".guess"))
         playground.wait_for("document.querySelector('#announcements').textContent.startsWith('round')")
@@ -114,7 +115,9 @@ def test_a_run_names_the_prompt_that_it_answers(served: Served, open_page: Open,
         told = json.dumps({"type": "page.request", "body": body}) + "\n"
         (tmp_path / "told.ndjson").write_text(told + "".join(events), encoding="utf-8")
         playground.load(tmp_path / "told.ndjson")
-        wait_until(lambda: shown == (playground.text(".asked") if playground.page.is_visible(".asked") else ""))
+        wait_until(
+            lambda shown=shown: shown == (playground.text(".asked") if playground.page.is_visible(".asked") else "")
+        )
 
 
 def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open, tmp_path: Path) -> None:
@@ -573,6 +576,7 @@ def test_arrows_home_end_and_space_move_through_the_steps(served: Served, open_p
         return int(playground.page.input_value("#position")), playground.text("#moment")
 
     assert press("Home") == (0, f"0 of {count}: nothing has run yet")
+    assert playground.text("#status").startswith("the whole run: completed · ")
     assert press("ArrowRight")[0] == 1
     assert set("".join(playground.canvases())) == {"·", " "}
     press("ArrowRight")
@@ -581,6 +585,7 @@ def test_arrows_home_end_and_space_move_through_the_steps(served: Served, open_p
     assert "round 1, step 1" in words
     assert press("ArrowLeft")[0] == 2
     assert press("End")[0] == count
+    assert playground.text("#status").startswith("completed · ")
     assert playground.canvases() == at_end
     playground.page.select_option("#speed", "120")
     playground.page.focus("#position")

@@ -122,7 +122,8 @@ function badgeText(badge, state) {
   return (words[badge.kind] ?? (() => `${lost}⇐ ${nameOf(state, badge.from)} (${visible(badge.kind)})`))();
 }
 
-function factsOf({ canvas, probe }) {
+function factsOf({ canvas, probe, isFinished }) {
+  if (isFinished && canvas.maskedLeft) return "complete: shown as its last step or relay left it";
   if (canvas.maskedLeft === 0) return `complete: ${committed(canvas).length} tokens`;
   const confidence = probe?.top1 ? ` · confidence ${number(probe.top1)}` : ""; // 0: over no position
   const measured = probe ? `TCC ${number(probe.tcc)}${confidence} · ` : "";

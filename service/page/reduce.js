@@ -75,6 +75,7 @@ function create(state, event) {
       canvas: blankCanvas(canvas),
       probe: null,
       guesses: ["", ""], // the texts of the last two answer probes
+      isFinished: false, // its canvas is complete, whatever of it was told
       badge: null, // what the last round was for this member
       history: [], // {round, confidence, tcc}, one for each step
       most: 0, // the largest token change count in it
@@ -163,10 +164,18 @@ function complete(state, event) {
   const final = indexOfModel(state, event.tie.final_model);
   const views = state.views.map((view, index) => ({
     ...view,
+    ...finished(state.models[index].id, event.tie),
     canvas: index === final ? kept(view.canvas) : withoutMarks(view.canvas),
     badge: index === final ? { kind: "answers" } : null,
   }));
   return { ...state, phase: "completed", views, completed: event, moment: { type: "end" } };
+}
+
+/** A member's own answer. What it still had to fill after the last step that was told is not told cell by cell. */
+function finished(name, { candidates, partial }) {
+  if (!candidates || !Object.hasOwn(candidates, name)) return {};
+  const text = String(candidates[name]);
+  return { guesses: [text, text], isFinished: !partial };
 }
 
 function fail(state, { error }) {

@@ -135,7 +135,8 @@ def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open
 
 def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: Open) -> None:
     recorded = Path(__file__).parents[3] / "docs" / "pictures" / "run.ndjson"
-    end = json.loads(recorded.read_text(encoding="utf-8").splitlines()[-1])
+    events = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
+    end = events[-1]
     playground = open_page(served.url).ready()
 
     playground.load(recorded)
@@ -143,6 +144,9 @@ def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: O
 
     assert playground.text("#answer output") == end["answer"]
     assert len(playground.texts("#strip li")) == end["tie"]["rounds"]
+    names = next([model["id"] for model in event["models"]] for event in events if event["type"] == "tie.created")
+    assert playground.texts(".member .guess") == [end["tie"]["candidates"][name] for name in names]
+    assert all(facts.startswith("complete") for facts in playground.texts(".member .facts"))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def reason_line(tie: TieInfo) -> str:
     final = tie.final_model
     if tie.partial:
         why = "led last, and then the deadline came"
+    elif len(tie.wins) == 1:
+        why = "was the only one asked"
     elif len(tie.candidates) == 1:
         why = "is the only one that was there to the end"
     elif tie.final_rule == "best_model":

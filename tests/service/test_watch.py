@@ -340,6 +340,7 @@ def test_the_summary_names_the_approximations() -> None:
         ),
         ({"final_rule": "best_model"}, "is named as the best model"),
         ({"candidates": {"digit": "1"}}, "is the only one that was there to the end"),
+        ({"candidates": {"digit": "1"}, "wins": {"digit": 3}}, "was the only one asked"),
         ({"partial": True}, "led last, and then the deadline came"),
     ],
 )

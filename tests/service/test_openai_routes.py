@@ -364,7 +364,7 @@ def test_a_failure_without_a_stream_is_a_server_error_that_the_client_does_not_r
         chat(client, messages=[{"role": "user", "content": POISON}])
 
     assert failed.value.code == "member_failed"
-    assert served.metric("tie_request_errors_total", type="server_error") == num_before + 1
+    wait_until(lambda: served.metric("tie_request_errors_total", type="server_error") == num_before + 1)
 
 
 def test_the_clients_own_retry_waits_as_told_and_succeeds(figure: Callable[[str], None]) -> None:

@@ -142,7 +142,7 @@ def test_expert_is_right_where_it_is_at_home_and_often_wrong_elsewhere(name: Mem
     encoding = Encoding(tokenizer, digits_per_token=member.digits_per_token, mask_token=member.mask_token)
     probe = make_probe(encoding, chat_format(tokenizer) if is_chat else raw_format(), 8)
 
-    accuracies = probe.accuracies(member, load_network(name))
+    accuracies = probe.accuracies(member, load_network(name), is_mixed=False)
 
     is_own = torch.tensor([operation in member.expert_operations for operation in OPERATIONS]).numpy()
     assert accuracies[is_own].mean() >= (0.97 if is_chat else 0.85)

@@ -196,7 +196,7 @@ def test_without_the_library_the_task_is_refused_before_any_request(monkeypatch)
         equivalence, "find_spec", lambda name: None if name == "math_verify" else importlib.util.find_spec
     )
 
-    with pytest.raises(TaskError, match=r"pip install 'tie-server\[eval\]'"):
+    with pytest.raises(TaskError, match=r"pip install -e '\.\[eval\]'"):
         check_ready(TASK)
     with pytest.raises(TaskError, match="math-verify"):
         Verifier().is_equal("1", "2")

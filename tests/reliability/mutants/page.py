@@ -43,11 +43,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (RUNS + "test_without_a_prompt_the_page_says_so_and_asks_nobody",),
     ),
     Mutant(
-        "a problem stands inside the label of its field",
+        "a problem stands between the members",
         "service/page/form.js",
-        '(field.closest("label") ?? field).after',
-        "field.after",
-        (RUNS + "test_a_problem_stands_behind_the_label_of_its_field",),
+        'field.closest("[data-part=members]") ?? ',
+        "",
+        (RUNS + "test_without_a_member_the_page_says_so_below_them_and_asks_nobody",),
     ),
     Mutant(
         "the defaults of another ensemble stay on the page",

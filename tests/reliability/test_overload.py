@@ -84,7 +84,7 @@ def test_of_a_burst_exactly_what_fits_is_let_in(
     tmp_path: Path, figure: Callable[[str], None], numbers: Callable[[int, int], int]
 ) -> None:
     """And the rest knows it soon, as a client measures that has a process of its own. A machine that is so busy that
-    the barest server would be late may take longer.
+    the barest server would be late may take longer, and outside of full numbers a slow one too.
     """
     num_asked, num_bursts = 500, numbers(1, 5)
     requests = [raw_request(PROMPTS[number % len(PROMPTS)], in_two=number % 2 == 1) for number in range(num_asked)]
@@ -126,7 +126,7 @@ def test_of_a_burst_exactly_what_fits_is_let_in(
         f" {probes.words}"
     )
     assert len({json.loads(line)["request_id"] for line in told}) == len(told) == num_refused
-    assert p99(waits) < max(0.05, 3 * p99(bare_waits))
+    assert p99(waits) < max(0.05, numbers(8, 3) * p99(bare_waits))
     assert not probes.are_late(LATEST * numbers(5, 1)), probes.words
 
 

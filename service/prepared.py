@@ -7,7 +7,7 @@ from service.errors import ApiError
 from service.loading import Loaded
 from service.schemas import GenerateBody
 from service.settings import Settings
-from tie_core.engine.deadlines import Deadline
+from tie_core.engine.deadlines import ON_DEADLINE, Deadline
 from tie_core.options import check_effect
 from tie_core.request import Request
 
@@ -72,7 +72,7 @@ def _deadline(body: GenerateBody, most_seconds: float | None) -> Deadline | None
     """The request's own, or the server's where that is sooner."""
     asked = [seconds for seconds in (body.deadline_seconds, most_seconds) if seconds]
     if asked:
-        return Deadline(min(asked), body.on_deadline or "error")
+        return Deadline(min(asked), body.on_deadline or ON_DEADLINE)
     if body.on_deadline is not None:
         raise ApiError(400, "invalid_value", "on_deadline has no effect without deadline_ms", param="on_deadline")
     return None

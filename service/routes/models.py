@@ -13,6 +13,7 @@ from service.openapi import errors
 from service.option_places import body_of
 from service.settings import EnsembleSettings, LimitSettings
 from service.state import ServiceOf
+from tie_core.engine.deadlines import ON_DEADLINE
 from tie_core.ensemble import Ensemble
 from tie_core.errors import OptionsError
 from tie_core.member import Member
@@ -47,11 +48,8 @@ def _own_defaults(ensemble: Ensemble, limits: LimitSettings) -> dict[str, Any] |
 def _defaults(ensemble: Ensemble, limits: LimitSettings, said: Mapping[str, Any]) -> dict[str, Any]:
     """What holds for a request that says this, by the names of the native route's body."""
     seconds = limits.max_seconds
-    own = {
-        "stop": None,
-        "deadline_ms": None if seconds is None else int(seconds * 1000),
-        "on_deadline": "error",
-    }
+    deadline = None if seconds is None else int(seconds * 1000)
+    own = {"stop": None, "deadline_ms": deadline, "on_deadline": ON_DEADLINE}
     return body_of(asdict(ensemble.resolve(ensemble.members, said))) | own
 
 

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import Final, Literal
 
 OnDeadline = Literal["error", "partial"]
+ON_DEADLINE: Final[OnDeadline] = "error"
+"""Where a request does not say otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +14,7 @@ class Deadline:
     """`seconds` from the submission, the queue included; then an error, or what there is by then."""
 
     seconds: float
-    then: OnDeadline = "error"
+    then: OnDeadline = ON_DEADLINE
 
 
 @dataclass(slots=True)

@@ -33,10 +33,9 @@ class Screen:
 
     def __init__(self, state: WatchState) -> None:
         self._state = state
-        names = list(state.views)
         models = state.created.models if state.created is not None else ()
         self._tokenizers = {model.id: model.tokenizer for model in models}
-        self._colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+        self._colours = {model.id: COLOURS[model.place % len(COLOURS)] for model in models}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or console.height

@@ -6,7 +6,8 @@ Runs no model and draws nothing. Knows text and positions only: a server's event
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from itertools import takewhile
+from typing import Final, Literal
 
 from tie_core.events import AnswerProbe, CanvasInfo, Completed, Created, Event, Failed, RoundEnded, StepTaken
 
@@ -27,6 +28,10 @@ class Cell:
     tokens_of: str
 
 
+END: Final = Cell("", None, "", "")
+"""Of a text, by nobody knows whom."""
+
+
 class Region:
     """The cells of the reasoning or of the answer (None where masked), and where blocks are counted from."""
 
@@ -43,6 +48,11 @@ class Region:
     @property
     def committed(self) -> tuple[Cell, ...]:
         return tuple(cell for cell in self.cells if cell is not None)
+
+    @property
+    def text(self) -> str:
+        """Up to the first end or mask."""
+        return "".join(cell.text for cell in takewhile(lambda cell: cell is not None and cell.text, self.cells) if cell)
 
     @property
     def first_masked(self) -> int:
@@ -76,6 +86,9 @@ class Region:
             prefix = _joined(prefix, length) if len(prefix) > length else _split(prefix, length)
             self.cells = [*prefix, *[None] * (len(self.cells) - len(prefix))]
         self.origin = self.first_masked
+
+    def fill_with_ends(self) -> None:
+        self.cells = [END if cell is None else cell for cell in self.cells]
 
 
 class Written:
@@ -165,6 +178,17 @@ class CanvasView:
         self.reasoning, self.answer = leading.reasoning.copy(), leading.answer.copy()
         self.masked_left, self.is_transcoded = leading.masked_left, result == "transcoded"
 
+    def finish(self, answer: str) -> None:
+        """The member has completed with this answer. If its canvas says as much, what is still masked holds ends."""
+        scored = self.answer if self.answer.cells else self.reasoning
+        if not answer or scored.text.strip() != answer:
+            return
+        if self.is_transcoded:
+            self._settle(0)
+        for region in (self.reasoning, self.answer):
+            region.fill_with_ends()
+        self.masked_left = 0
+
     def clear_marks(self) -> None:
         self.fresh = self.rejected = ()
 
@@ -198,8 +222,7 @@ class WatchState:
         elif isinstance(event, RoundEnded):
             self._assess(event)
         elif isinstance(event, Completed):
-            self._clear_marks()
-            self.completed = event
+            self._complete(event)
         elif isinstance(event, Failed):
             self.failed = event
 
@@ -251,6 +274,13 @@ class WatchState:
         leading.masked_left, leading.is_transcoded = event.masked_left, False
         leading.show_probe(event.answer_probe)
 
+    def _complete(self, event: Completed) -> None:
+        self._clear_marks()
+        self.completed = event
+        if not event.tie.partial:
+            for name, answer in event.tie.candidates.items():
+                self.views[name].finish(answer)
+
     def _clear_marks(self) -> None:
         self.arrived = None
         for view in self.views.values():
@@ -285,4 +315,4 @@ def _split(cells: list[Cell], length: int) -> list[Cell]:
         surplus -= num_cuts
         pieces = [*cell.text[:num_cuts], cell.text[num_cuts:]]
         split += [replace(cell, text=piece) for piece in pieces]
-    return split + [Cell("", None, "", "")] * surplus
+    return split + [END] * surplus

@@ -24,11 +24,16 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A member as clients see it; equal `tokenizer` fingerprints mean that relays copy ids."""
+    """A member as clients see it; equal `tokenizer` fingerprints mean that relays copy ids.
+
+    `place` is its place among the ensemble's members, from 0, whichever of them the request asks: what displays go by
+    for a member's letter and colour.
+    """
 
     id: str
     family: str
     tokenizer: str
+    place: int
 
 
 @dataclass(frozen=True, slots=True)

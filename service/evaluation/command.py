@@ -64,13 +64,14 @@ def evaluate(
     regrade: Annotated[bool, typer.Option("--regrade", help="Judge anew what is recorded, by today's grader.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure members, post-generation ensemble and TIE on tasks. Broken off, the same command goes on.
+    """Measure members, post-generation ensemble and TIE on tasks, into a report. Broken off, the same command goes on.
 
     Tables: main; the paper's stability, injection, switches, change_rate, interval, acceleration, normalisation,
     cross_model and selection; fewer_steps; unequal.
     """
     from service.evaluation.preset import preset_paths, write_preset
     from service.evaluation.progress import track
+    from service.evaluation.summary import summary
     from tie_core.errors import TaskError
     from tie_core.evaluation.conditions import parse_conditions
     from tie_core.evaluation.evaluation import Evaluation, Wishes, parse_tables
@@ -112,7 +113,7 @@ def evaluate(
     try:
         with side_of(config, ensemble, server, api_key, at_once) as side:
             report = Evaluation(side, wishes, data, out, told, track).run()
-            text = report.write(page)
+            report.write(page)
             settings = load_settings(config) if server is None else None
             for file, chapter in zip(presets, report.chapters, strict=False):
                 write_preset(file, chapter, side, settings, ensemble, told)
@@ -121,7 +122,11 @@ def evaluate(
         raise typer.Exit(INTERRUPTED) from None
     figures = json.dumps(report.data())
     page.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
-    typer.echo(figures if as_json else text)
+    if as_json:
+        typer.echo(figures)
+    else:
+        Console(highlight=False).print(*summary(report), sep="\n")
+        typer.echo(f"the report: {page}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@
  */
 
 export const REGIONS = ["reasoning", "answer"];
+const END = Object.freeze({ text: "", confidence: null, writer: null, tokensOf: null, isKept: true }); // of a text
 
 export function blankCanvas(shape) {
   return {
@@ -85,6 +86,15 @@ export function kept(canvas) {
   return { ...canvas, reasoning, answer, fresh: [] };
 }
 
+/** The canvas of a member that completed with this answer: if it says as much, what is still masked holds ends. */
+export function finished(canvas, answer) {
+  const scored = canvas.answer.cells.length ? canvas.answer : canvas.reasoning;
+  if (answer === "" || textOf(scored) !== answer) return canvas;
+  const cut = canvas.isTranscoded ? settled(canvas, 0) : canvas;
+  const filled = (part) => ({ ...part, cells: part.cells.map((one) => one ?? END) });
+  return { ...cut, reasoning: filled(cut.reasoning), answer: filled(cut.answer), maskedLeft: 0 };
+}
+
 export function withoutMarks(canvas) {
   return canvas.fresh.length ? { ...canvas, fresh: [] } : canvas;
 }
@@ -105,6 +115,13 @@ export function activeBlock(canvas) {
 
 export function committed(canvas) {
   return REGIONS.flatMap((name) => canvas[name].cells.filter((one) => one !== null));
+}
+
+/** Up to the first end or mask, without space around it. */
+function textOf({ cells }) {
+  const end = cells.findIndex((one) => one === null || one.text === "");
+  const texts = cells.slice(0, end < 0 ? cells.length : end).map((one) => one.text);
+  return texts.join("").trim();
 }
 
 function region(length) {
@@ -209,5 +226,5 @@ function split(prefix, length) {
     const pieces = [...one.text.slice(0, numCuts), one.text.slice(numCuts)];
     return pieces.length > 1 ? pieces.map((text) => ({ ...one, text })) : [one];
   });
-  return [...cells, ...Array.from({ length: surplus }, () => cell("", null, null, null, true))];
+  return [...cells, ...new Array(surplus).fill(END)];
 }

@@ -50,7 +50,7 @@ class MemberPanel {
       element(
         "h3",
         { id: title },
-        element("span", { class: `letter ${colour}` }, letterOf(index)),
+        element("span", { class: `letter ${colour}` }, letterOf(state, model.id)),
         element("span", { class: "name" }, ` ${visible(model.id)} `),
         element("small", {}, visible(model.family)),
         this.#badge,
@@ -123,7 +123,7 @@ function badgeText(badge, state) {
 }
 
 function factsOf({ canvas, probe, isFinished }) {
-  if (isFinished && canvas.maskedLeft) return "complete: shown as its last step or relay left it";
+  if (isFinished && canvas.maskedLeft) return "complete: what it wrote last was not told";
   if (canvas.maskedLeft === 0) return `complete: ${committed(canvas).length} tokens`;
   const confidence = probe?.top1 ? ` · confidence ${number(probe.top1)}` : ""; // 0: over no position
   const measured = probe ? `TCC ${number(probe.tcc)}${confidence} · ` : "";

@@ -4,7 +4,7 @@
  * no network. Types and fields of events that it does not know are ignored.
  */
 
-import { adopted, blankCanvas, kept, reconciled, replaced, stepped, withoutMarks } from "./canvas.js";
+import { adopted, blankCanvas, finished, kept, reconciled, replaced, stepped, withoutMarks } from "./canvas.js";
 
 const MAX_POSITIONS = 65_536;
 const MAX_MODELS = 64;
@@ -67,7 +67,12 @@ function create(state, event) {
     phase: "queued",
     id: event.id,
     ensemble: event.ensemble,
-    models: models.map(({ id, family, tokenizer }) => ({ id: String(id), family: String(family), tokenizer })),
+    models: models.map(({ id, family, tokenizer, place }, index) => ({
+      id: String(id),
+      family: String(family),
+      tokenizer,
+      place: Number.isInteger(place) && place >= 0 ? place : index,
+    })),
     shape: canvas,
     options: event.options ?? {},
     queuePosition: event.queue_position,
@@ -162,20 +167,21 @@ function assessed({ history, most }, event, name) {
 
 function complete(state, event) {
   const final = indexOfModel(state, event.tie.final_model);
-  const views = state.views.map((view, index) => ({
-    ...view,
-    ...finished(state.models[index].id, event.tie),
-    canvas: index === final ? kept(view.canvas) : withoutMarks(view.canvas),
-    badge: index === final ? { kind: "answers" } : null,
-  }));
+  const views = state.views.map((view, index) => {
+    const done = { ...view, ...answered(view, state.models[index].id, event.tie) };
+    return index === final
+      ? { ...done, canvas: kept(done.canvas), badge: { kind: "answers" } }
+      : { ...done, canvas: withoutMarks(done.canvas), badge: null };
+  });
   return { ...state, phase: "completed", views, completed: event, moment: { type: "end" } };
 }
 
-/** A member's own answer. What it still had to fill after the last step that was told is not told cell by cell. */
-function finished(name, { candidates, partial }) {
+/** A member's own answer. Text that it wrote after the last step that was told is not told cell by cell. */
+function answered({ canvas }, name, { candidates, partial }) {
   if (!candidates || !Object.hasOwn(candidates, name)) return {};
   const text = String(candidates[name]);
-  return { guesses: [text, text], isFinished: !partial };
+  const told = { guesses: [text, text], isFinished: !partial };
+  return partial ? told : { ...told, canvas: finished(canvas, text) };
 }
 
 function fail(state, { error }) {

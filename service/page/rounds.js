@@ -57,7 +57,7 @@ export class Rounds {
       title: label,
       "aria-label": label,
     });
-    button.textContent = letterOf(state.models.findIndex((model) => model.id === round.leader));
+    button.textContent = letterOf(state, round.leader);
     button.addEventListener("click", () => this.#goTo(round.at));
     this.#strip.append(element("li", { class: round.switched ? "switched" : "" }, button));
     const scores = state.models.map((model) => element("td", {}, scoreText(round, model.id)));
@@ -73,8 +73,7 @@ export class Rounds {
 }
 
 export function chip(state, name) {
-  const index = state.models.findIndex((model) => model.id === name);
-  return element("span", { class: `letter ${colourOf(state, name)}`, "aria-hidden": "true" }, letterOf(index));
+  return element("span", { class: `letter ${colourOf(state, name)}`, "aria-hidden": "true" }, letterOf(state, name));
 }
 
 function scoreText(round, name) {

@@ -5,6 +5,7 @@ first round, `digit` the other two; the fourth round is the answer, which both f
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tie_core.events import (
     Answer,
@@ -45,7 +46,7 @@ def tokens(model: str, line: str) -> list[str]:
 
 
 def created() -> Created:
-    models = tuple(ModelInfo(name, "zoo", name) for name in WRITTEN)
+    models = tuple(ModelInfo(name, "zoo", name, place) for place, name in enumerate(WRITTEN))
     return Created("tie-1", "tie", models, CanvasInfo(R + S + A, 8, R, S, A), OPTIONS, 0)
 
 
@@ -109,6 +110,15 @@ def answer_steps() -> Iterator[StepTaken]:
     for number, (digit, pair) in enumerate(zip(ANSWER, pairs, strict=True), 1):
         yield step("digit", number, R + S + number - 1, digit, A - number, ended=3)
         yield step("pair", number, R + S + number - 1, pair, A - number, ended=3)
+
+
+def completing_round() -> RoundEnded:
+    """`pair` has the whole answer in half its positions, so that its relay completes `digit`, which needs them all."""
+    kept = (WRITTEN["pair"][0], WRITTEN["digit"][1], WRITTEN["digit"][2])
+    cells = [text for line in kept for text in tokens("pair", line)]
+    placed = [Placed(position, text, None) for position, text in enumerate(cells)]
+    placed += [Placed(R + S + index, ANSWER[2 * index : 2 * index + 2], 0.9) for index in range(A // 2)]
+    return replace(round_ended(4, "pair", tuple(placed), switched=True), masked_left=A // 2)
 
 
 def completed(answer: str = ANSWER) -> Completed:

@@ -125,6 +125,27 @@ def test_a_transcoded_prefix_is_cut_to_the_receivers_count() -> None:
     assert state.views["digit"].active_block == ("answer", range(8, 16))
 
 
+def test_a_relay_that_completes_a_member_leaves_it_no_masks() -> None:
+    state = watched([story.created(), *story.rounds(), story.completing_round(), story.completed()])
+
+    digit, pair = state.views["digit"], state.views["pair"]
+    assert [cell and cell.text for cell in digit.answer.cells] == [*story.ANSWER]
+    assert text_of(digit.reasoning) == story.completed().reasoning
+    assert (digit.masked_left, digit.active_block) == (0, ("answer", range(0)))
+    assert text_of(pair.answer) == story.ANSWER + 9 * MASK  # it says another answer in the end: not told
+
+
+def test_a_leader_that_wrote_nothing_but_ends_after_its_round_leaves_no_masks() -> None:
+    done = story.completed()
+    candidates = {"digit": story.ANSWER, "pair": story.ANSWER}
+    done = dataclasses.replace(done, tie=dataclasses.replace(done.tie, candidates=candidates))
+    cut_off = dataclasses.replace(done, tie=dataclasses.replace(done.tie, partial=True))
+    told = [story.created(), *story.rounds(), story.completing_round()]
+
+    assert [cell and cell.text for cell in watched([*told, done]).views["pair"].answer.cells[8:]] == ["76", *9 * [""]]
+    assert watched([*told, cut_off]).views["pair"].masked_left == 9
+
+
 @pytest.mark.parametrize(("length", "texts"), [(2, ["abcd", "e"]), (5, ["a", "b", "c", "d", "e"])])
 def test_cutting_a_prefix_keeps_its_text(length: int, texts: list[str]) -> None:
     view = watched([story.created()]).views["digit"]
@@ -171,10 +192,21 @@ def test_a_long_canvas_is_shown_around_its_active_block() -> None:
     assert len(frame.splitlines()) < 24
 
 
+def test_a_member_has_the_colour_of_its_place() -> None:
+    created = story.created()
+    state = watched([dataclasses.replace(created, models=created.models[1:])])
+    console = Console(file=io.StringIO(), width=100, height=40, color_system="standard", force_terminal=True)
+
+    console.print(Screen(state))
+
+    magenta = "\x1b[35m"
+    assert magenta + created.models[1].id in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def crowd(num_members: int, reasoning: int) -> WatchState:
     """Members with a long canvas, half of it written, in one of many rounds."""
     names = [f"member-{number}" for number in range(num_members)]
-    models = tuple(ModelInfo(name, "zoo", name) for name in names)
+    models = tuple(ModelInfo(name, "zoo", name, place) for place, name in enumerate(names))
     created = dataclasses.replace(
         story.created(), models=models, canvas=CanvasInfo(reasoning + 48, 32, reasoning, 2, 46)
     )

@@ -73,8 +73,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "control characters in a member's name reach the page",
         "service/page/words.js",
-        "`${letterOf(index)} ${visible(name)}`",
-        "`${letterOf(index)} ${name}`",
+        "`${letterOf(state, name)} ${visible(name)}`",
+        "`${letterOf(state, name)} ${name}`",
         (RUNS + "test_hostile_text_is_inert",),
     ),
     Mutant(

@@ -41,13 +41,17 @@ def records(path: Path) -> list[dict[str, Any]]:
     return sorted(({**each, "seconds": 0} for each in told), key=lambda each: (each["condition"], each["item"]))
 
 
-def test_a_report_is_written_and_printed(tmp_path: Path) -> None:
+def test_a_report_is_written_and_its_right_answers_are_printed(tmp_path: Path) -> None:
     result = evaluated(tmp_path)
 
     assert result.exit_code == 0
-    assert result.stdout.rstrip("\n") == (tmp_path / "report.md").read_text().rstrip("\n")
-    assert "| TIE, top1 |" in result.stdout
-    assert "Made by `tie eval zoo --conditions post,tcc,top1 --items 4`" in result.stdout
+    report = (tmp_path / "report.md").read_text()
+    assert "| TIE, top1 |" in report
+    assert "Made by `tie eval zoo --conditions post,tcc,top1 --items 4`" in report
+    (row,) = re.findall(r"^TIE, top1 +(\S+ \[.*?\]) ", result.stdout, re.MULTILINE)
+    assert f"| TIE, top1 | {row} |" in report
+    assert result.stdout.startswith("zoo: Right answers (4 items)\n")
+    assert result.stdout.endswith(f"the report: {tmp_path / 'report.md'}\n")
     assert len(records(tmp_path / "zoo.all.jsonl")) == 3 * 4
     assert "zoo: 12 of 12, 0 min left" in result.stderr
 

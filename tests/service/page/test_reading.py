@@ -36,6 +36,16 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(served: Served, open_page: 
     assert playground.page.evaluate("document.querySelector('#position').getBoundingClientRect().height") >= 24
 
 
+def test_on_a_phone_the_row_heads_of_a_wide_table_stay_in_sight(served: Served, open_page: Open) -> None:
+    page = open_page(served.url, viewport={"width": 390, "height": 844}).run(PROMPT).finished().page
+    for table in page.locator(".wide-table").all():
+        scrolled = table.evaluate("(it) => { it.scrollLeft = 120; return it.scrollLeft; }")
+        heads = table.evaluate("(it) => it.querySelector('tbody th').getBoundingClientRect().left")
+
+        assert scrolled == 120
+        assert abs(heads - table.bounding_box()["x"]) < 1  # type: ignore[index]
+
+
 def test_on_a_phone_a_run_comes_into_view_and_nothing_stands_over_it(open_page: Open) -> None:
     faults = Faults()
     with serving(fake_settings(), FakeLoader(faults)) as served:

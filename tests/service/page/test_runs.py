@@ -510,6 +510,20 @@ def test_what_is_chosen_is_what_is_asked(served: Served, open_page: Open) -> Non
     assert playground.text("#answer [data-part=reason]").endswith("gives the answer: it was the only one asked.")
 
 
+def test_a_member_alone_keeps_its_letter_and_its_colour(served: Served, open_page: Open, tmp_path: Path) -> None:
+    playground = open_page(served.url).ready()
+    playground.page.uncheck(f"[name=models][value={NAMES[0]}]")
+    playground.run(PROMPT).finished()
+
+    saved = playground.save(tmp_path / "run.ndjson")
+    assert playground.texts("#writers li") == [f"B {NAMES[1]}"]
+    assert playground.page.locator(".member.by-1 h3 .letter.by-1").inner_text() == "B"
+
+    saved.write_text(saved.read_text().replace('"place":1', '"place":-1').replace('"place": 1', '"place": "x"'))
+    playground.load(saved)
+    wait_until(lambda: playground.texts("#writers li") == [f"A {NAMES[1]}"])  # a file that does not tell it
+
+
 def test_what_is_not_chosen_is_not_asked(served: Served, open_page: Open) -> None:
     playground = open_page(served.url).run(PROMPT).finished()
 

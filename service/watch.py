@@ -80,9 +80,13 @@ class Region:
         return tuple(cell for start, cell in self.located() if not text.startswith(cell.text, start))
 
     def fit(self, length: int) -> None:
-        """Cut the committed prefix into `length` cells of the same text, as a transcoding may have done."""
+        """Cut the committed prefix into `length` cells of the same text, as a transcoding may have done.
+
+        Cells without text give way to those with it.
+        """
         prefix = list(self.committed)
         if len(prefix) != length:
+            prefix = [cell for cell in prefix if cell.text]
             prefix = _joined(prefix, length) if len(prefix) > length else _split(prefix, length)
             self.cells = [*prefix, *[None] * (len(self.cells) - len(prefix))]
         self.origin = self.first_masked

@@ -194,13 +194,19 @@ function settled(canvas, numMasked) {
   };
 }
 
-/** The committed prefix of a region as `length` cells of the same text. Its blocks begin anew behind it. */
+/** The committed prefix of a region as `length` cells of the same text, as few of them without any as can be. Its blocks
+ * begin anew behind it.
+ */
 function fitted({ cells }, length) {
   const prefix = cells.filter((one) => one !== null);
-  const cut = prefix.length > length ? joined(prefix, length) : split(prefix, length);
+  const cut = prefix.length === length ? prefix : fittedText(prefix.filter((one) => one.text !== ""), length);
   const all = [...cut, ...new Array(cells.length).fill(null)].slice(0, cells.length);
   const first = all.indexOf(null);
   return { cells: all, origin: first < 0 ? all.length : first };
+}
+
+function fittedText(cells, length) {
+  return cells.length > length ? joined(cells, length) : split(cells, length);
 }
 
 /** Neighbours as one cell, pair by pair from the left, until `length` are left. */

@@ -113,12 +113,15 @@ def answer_steps() -> Iterator[StepTaken]:
 
 
 def completing_round() -> RoundEnded:
-    """`pair` has the whole answer in half its positions, so that its relay completes `digit`, which needs them all."""
+    """`pair` has the whole answer in half its positions, and three ends behind it: its relay completes `digit`, which
+    needs all of them.
+    """
     kept = (WRITTEN["pair"][0], WRITTEN["digit"][1], WRITTEN["digit"][2])
     cells = [text for line in kept for text in tokens("pair", line)]
     placed = [Placed(position, text, None) for position, text in enumerate(cells)]
     placed += [Placed(R + S + index, ANSWER[2 * index : 2 * index + 2], 0.9) for index in range(A // 2)]
-    return replace(round_ended(4, "pair", tuple(placed), switched=True), masked_left=A // 2)
+    placed += [Placed(R + S + A // 2 + index, "", 0.9) for index in range(3)]
+    return replace(round_ended(4, "pair", tuple(placed), switched=True), masked_left=A // 2 - 3)
 
 
 def completed(answer: str = ANSWER) -> Completed:

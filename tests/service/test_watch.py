@@ -132,7 +132,7 @@ def test_a_relay_that_completes_a_member_leaves_it_no_masks() -> None:
     assert [cell and cell.text for cell in digit.answer.cells] == [*story.ANSWER]
     assert text_of(digit.reasoning) == story.completed().reasoning
     assert (digit.masked_left, digit.active_block) == (0, ("answer", range(0)))
-    assert text_of(pair.answer) == story.ANSWER + 9 * MASK  # it says another answer in the end: not told
+    assert text_of(pair.answer) == story.ANSWER + 6 * MASK  # it says another answer in the end: not told
 
 
 def test_a_leader_that_wrote_nothing_but_ends_after_its_round_leaves_no_masks() -> None:
@@ -143,7 +143,7 @@ def test_a_leader_that_wrote_nothing_but_ends_after_its_round_leaves_no_masks() 
     told = [story.created(), *story.rounds(), story.completing_round()]
 
     assert [cell and cell.text for cell in watched([*told, done]).views["pair"].answer.cells[8:]] == ["76", *9 * [""]]
-    assert watched([*told, cut_off]).views["pair"].masked_left == 9
+    assert watched([*told, cut_off]).views["pair"].masked_left == 6
 
 
 @pytest.mark.parametrize(("length", "texts"), [(2, ["abcd", "e"]), (5, ["a", "b", "c", "d", "e"])])

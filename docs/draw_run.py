@@ -51,7 +51,7 @@ def draw(folder: Path) -> dict[str, str]:
     """The pictures of the run in this folder, by their file names."""
     events = read_recording(folder / RUN).events
     (created,) = (event for event in events if isinstance(event, Created))
-    colours = dict(zip((model.id for model in created.models), COLOURS, strict=False))
+    colours = {model.id: COLOURS[model.index % len(COLOURS)] for model in created.models}
     return {
         "run-rounds.svg": _rounds(events, colours),
         "run-steps.svg": _steps(events, colours),

@@ -35,7 +35,7 @@ class Screen:
         self._state = state
         models = state.created.models if state.created is not None else ()
         self._tokenizers = {model.id: model.tokenizer for model in models}
-        self._colours = {model.id: COLOURS[model.place % len(COLOURS)] for model in models}
+        self._colours = {model.id: COLOURS[model.index % len(COLOURS)] for model in models}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or console.height

@@ -28,8 +28,8 @@ class Cell:
     tokens_of: str
 
 
-END: Final = Cell("", None, "", "")
-"""Of a text, by nobody knows whom."""
+END_CELL: Final = Cell("", None, "", "")
+"""The end of a text, by nobody knows whom."""
 
 
 class Region:
@@ -52,7 +52,7 @@ class Region:
     @property
     def text(self) -> str:
         """Up to the first end or mask."""
-        return "".join(cell.text for cell in takewhile(lambda cell: cell is not None and cell.text, self.cells) if cell)
+        return "".join(takewhile(bool, ("" if cell is None else cell.text for cell in self.cells)))
 
     @property
     def first_masked(self) -> int:
@@ -90,9 +90,6 @@ class Region:
             prefix = _joined(prefix, length) if len(prefix) > length else _split(prefix, length)
             self.cells = [*prefix, *[None] * (len(self.cells) - len(prefix))]
         self.origin = self.first_masked
-
-    def fill_with_ends(self) -> None:
-        self.cells = [END if cell is None else cell for cell in self.cells]
 
 
 class Written:
@@ -183,14 +180,17 @@ class CanvasView:
         self.masked_left, self.is_transcoded = leading.masked_left, result == "transcoded"
 
     def finish(self, answer: str) -> None:
-        """The member has completed with this answer. If its canvas says as much, what is still masked holds ends."""
+        """The member completed with this answer: if its canvas says as much, what is still masked holds ends.
+
+        An answer that was committed early leaves masks before it.
+        """
         scored = self.answer if self.answer.cells else self.reasoning
-        if not answer or scored.text.strip() != answer:
+        is_behind_masks = scored is self.answer and None in self.reasoning.cells
+        if is_behind_masks or scored.text.strip() != answer:
             return
         if self.is_transcoded:
             self._settle(0)
-        for region in (self.reasoning, self.answer):
-            region.fill_with_ends()
+        scored.cells = [END_CELL if cell is None else cell for cell in scored.cells]
         self.masked_left = 0
 
     def clear_marks(self) -> None:
@@ -282,8 +282,9 @@ class WatchState:
         self._clear_marks()
         self.completed = event
         if not event.tie.partial:
-            for name, answer in event.tie.candidates.items():
-                self.views[name].finish(answer)
+            for name, view in self.views.items():
+                if name in event.tie.candidates:
+                    view.finish(event.tie.candidates[name])
 
     def _clear_marks(self) -> None:
         self.arrived = None
@@ -319,4 +320,4 @@ def _split(cells: list[Cell], length: int) -> list[Cell]:
         surplus -= num_cuts
         pieces = [*cell.text[:num_cuts], cell.text[num_cuts:]]
         split += [replace(cell, text=piece) for piece in pieces]
-    return split + [END] * surplus
+    return split + [END_CELL] * surplus

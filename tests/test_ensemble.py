@@ -59,10 +59,10 @@ def test_a_request_may_take_some_of_the_members(ensemble):
     assert [member.name for member in ensemble.request(prompt="a", models=["dream-tiny"]).members] == ["dream-tiny"]
 
 
-def test_a_member_keeps_its_place_whoever_else_is_asked(ensemble):
+def test_a_member_keeps_its_index_whoever_else_is_asked(ensemble):
     asked = ["dream-tiny"], ["dream-tiny", "llada-tiny"], None
     created = [next(ensemble.generate("a", models=models, **SHAPE)) for models in asked]
-    assert [[(model.id, model.place) for model in each.models] for each in created] == [
+    assert [[(model.id, model.index) for model in each.models] for each in created] == [
         [("dream-tiny", 1)],
         [("dream-tiny", 1), ("llada-tiny", 0)],
         [("llada-tiny", 0), ("dream-tiny", 1)],

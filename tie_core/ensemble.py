@@ -83,7 +83,7 @@ class Ensemble:
             id=request_id or f"tie-{uuid.uuid4().hex}",
             ensemble=self.name,
             members=members,
-            places=tuple(map(self.members.index, members)),
+            indices=tuple(map(self.members.index, members)),
             canvases=_blank_canvases(members, resolved, prompt, messages),
             options=resolved,
             detail=detail,

@@ -26,14 +26,14 @@ class Placed(NamedTuple):
 class ModelInfo:
     """A member as clients see it; equal `tokenizer` fingerprints mean that relays copy ids.
 
-    `place` is its place among the ensemble's members, from 0, whichever of them the request asks: what displays go by
+    `index` is its index among the ensemble's members, from 0, whichever of them the request asks: what displays go by
     for a member's letter and colour.
     """
 
     id: str
     family: str
     tokenizer: str
-    place: int
+    index: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,8 @@ class Narrator:
             id=request.id,
             ensemble=request.ensemble,
             models=tuple(
-                ModelInfo(member.name, member.model.family, member.vocabulary.fingerprint, place)
-                for member, place in zip(request.members, request.places, strict=True)
+                ModelInfo(member.name, member.model.family, member.vocabulary.fingerprint, index)
+                for member, index in zip(request.members, request.indices, strict=True)
             ),
             canvas=CanvasInfo(
                 layout.reasoning + suffix + layout.answer,

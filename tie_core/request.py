@@ -14,7 +14,7 @@ from tie_core.tie import Program, tie
 class Request:
     """What the engine or the plain driver runs.
 
-    `places` are those of the members in their ensemble. `detail` says which states the listener wants: steps or rounds
+    `indices` are those of the members in their ensemble. `detail` says which states the listener wants: steps or rounds
     only. `ending` cuts the text, not the decoding. The engine takes waiting requests of different tenants in turn; a
     tenant is any string.
     """
@@ -22,7 +22,7 @@ class Request:
     id: str
     ensemble: str
     members: tuple[Member, ...]
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     canvases: tuple[Canvas, ...]
     options: TieOptions
     detail: Detail = "round"

@@ -126,6 +126,8 @@ def evaluate(
         typer.echo(figures)
     else:
         Console(highlight=False).print(*summary(report), sep="\n")
+        for file in presets:
+            typer.echo(f"what was learned, for --config: {file}")
         typer.echo(f"the report: {page}")
 
 

@@ -9,31 +9,43 @@ from rich.text import Text
 
 from service.inventory import plain_table
 from tie_core.evaluation.report import Chapter, Report
+from tie_core.evaluation.sections import Cell, Grid, Section, Words
 
 COLUMNS: Final = ("", "right, %", "over post-generation", "forwards")
-"""Of the main table's first grid."""
+"""Those of a section's first grid that are shown."""
+NARROWEST: Final = 24  # characters of the first column
 
 
 def summary(report: Report) -> Iterator[RenderableType]:
-    """Task by task."""
+    """Task by task, the tables that have right answers."""
     for chapter in report.chapters:
-        yield Text(f"{chapter.experiment.study.task.name}: {_measured(chapter)}")
-        yield from _answers(chapter)
+        for section, num_items in _measured(chapter):
+            if section.grids and COLUMNS[1] in section.grids[0].header:
+                yield Text(f"{chapter.experiment.study.task.name}: {section.title} ({num_items:,} items)")
+                yield _table(section.grids[0])
 
 
-def _measured(chapter: Chapter) -> str:
-    return ", ".join(f"{section.title} ({chapter.sizes[section.name]:,} items)" for section in chapter.sections)
-
-
-def _answers(chapter: Chapter) -> Iterator[Table]:
+def _measured(chapter: Chapter) -> Iterator[tuple[Section, int]]:
     for section in chapter.sections:
-        if section.name != "main":
-            continue
-        grid = section.grids[0]
-        table = plain_table(*COLUMNS)
-        for column in table.columns[1:]:
-            column.justify, column.no_wrap = "right", True
-        places = [grid.header.index(name) for name in COLUMNS]
-        for row in grid.rows:
-            table.add_row(*(Text(row[place].text()) for place in places))
-        yield table
+        yield section, chapter.sizes[section.name]
+    if chapter.learned is not None:
+        yield chapter.learned.section(), chapter.learned.num_items
+    if chapter.choice is not None:
+        yield chapter.choice.section, chapter.choice.num_items
+
+
+def _table(grid: Grid) -> Table:
+    shown = [name for name in COLUMNS if name in grid.header]
+    table = plain_table(*shown)
+    label, *figures = table.columns
+    label.overflow, label.min_width = "fold", NARROWEST
+    for column in figures:
+        column.justify, column.no_wrap = "right", True
+    places = [grid.header.index(name) for name in shown]
+    for row in grid.rows:
+        table.add_row(*(_cell(row[place]) for place in places))
+    return table
+
+
+def _cell(cell: Cell) -> Text:
+    return Text(cell.said if isinstance(cell, Words) else cell.text())

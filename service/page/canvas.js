@@ -6,7 +6,7 @@
  */
 
 export const REGIONS = ["reasoning", "answer"];
-const END = Object.freeze({ text: "", confidence: null, writer: null, tokensOf: null, isKept: true }); // of a text
+const END_CELL = Object.freeze({ text: "", confidence: null, writer: null, tokensOf: null, isKept: true });
 
 export function blankCanvas(shape) {
   return {
@@ -86,13 +86,16 @@ export function kept(canvas) {
   return { ...canvas, reasoning, answer, fresh: [] };
 }
 
-/** The canvas of a member that completed with this answer: if it says as much, what is still masked holds ends. */
+/** The canvas of a member that completed with this answer: if it says as much, what is still masked holds ends. An answer
+ * that was committed early leaves masks before it.
+ */
 export function finished(canvas, answer) {
-  const scored = canvas.answer.cells.length ? canvas.answer : canvas.reasoning;
-  if (answer === "" || textOf(scored) !== answer) return canvas;
+  const scored = canvas.answer.cells.length ? "answer" : "reasoning";
+  const isBehindMasks = scored === "answer" && canvas.reasoning.cells.includes(null);
+  if (isBehindMasks || textOf(canvas[scored]) !== answer) return canvas;
   const cut = canvas.isTranscoded ? settled(canvas, 0) : canvas;
-  const filled = (part) => ({ ...part, cells: part.cells.map((one) => one ?? END) });
-  return { ...cut, reasoning: filled(cut.reasoning), answer: filled(cut.answer), maskedLeft: 0 };
+  const cells = cut[scored].cells.map((one) => one ?? END_CELL);
+  return { ...cut, [scored]: { ...cut[scored], cells }, maskedLeft: 0 };
 }
 
 export function withoutMarks(canvas) {
@@ -227,10 +230,11 @@ function joined(prefix, length) {
 function split(prefix, length) {
   let surplus = length - prefix.length;
   const cells = prefix.flatMap((one) => {
-    const numCuts = Math.min(surplus, Math.max(one.text.length - 1, 0));
+    const characters = [...one.text];
+    const numCuts = Math.min(surplus, Math.max(characters.length - 1, 0));
     surplus -= numCuts;
-    const pieces = [...one.text.slice(0, numCuts), one.text.slice(numCuts)];
+    const pieces = [...characters.slice(0, numCuts), characters.slice(numCuts).join("")];
     return pieces.length > 1 ? pieces.map((text) => ({ ...one, text })) : [one];
   });
-  return [...cells, ...new Array(surplus).fill(END)];
+  return [...cells, ...Array.from({ length: surplus }, () => END_CELL)];
 }

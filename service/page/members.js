@@ -123,7 +123,7 @@ function badgeText(badge, state) {
 }
 
 function factsOf({ canvas, probe, isFinished }) {
-  if (isFinished && canvas.maskedLeft) return "complete: what it wrote last was not told";
+  if (isFinished && canvas.maskedLeft) return "complete: its last tokens were not told";
   if (canvas.maskedLeft === 0) return `complete: ${committed(canvas).length} tokens`;
   const confidence = probe?.top1 ? ` · confidence ${number(probe.top1)}` : ""; // 0: over no position
   const measured = probe ? `TCC ${number(probe.tcc)}${confidence} · ` : "";

@@ -62,16 +62,17 @@ function create(state, event) {
   if (!sizes.every((size) => Number.isInteger(size) && size >= 0 && size <= MAX_POSITIONS) || canvas.block_size < 1)
     throw new RangeError("the canvas has an impossible size");
   if (models.length > MAX_MODELS) throw new RangeError("there are too many models");
+  const indices = indicesOf(models);
   return {
     ...state,
     phase: "queued",
     id: event.id,
     ensemble: event.ensemble,
-    models: models.map(({ id, family, tokenizer, place }, index) => ({
+    models: models.map(({ id, family, tokenizer }, index) => ({
       id: String(id),
       family: String(family),
       tokenizer,
-      place: Number.isInteger(place) && place >= 0 ? place : index,
+      index: indices[index],
     })),
     shape: canvas,
     options: event.options ?? {},
@@ -86,6 +87,13 @@ function create(state, event) {
       most: 0, // the largest token change count in it
     })),
   };
+}
+
+/** The members' indices in the ensemble; in the run, where a file does not tell them all. */
+function indicesOf(models) {
+  const told = models.map(({ index }) => index);
+  const areSound = told.every((index) => Number.isInteger(index) && index >= 0 && index < MAX_MODELS);
+  return areSound && new Set(told).size === told.length ? told : [...told.keys()];
 }
 
 /** A mean of 0 is one over nothing: no position that counts is masked any more, and what was seen last stands. */
@@ -180,8 +188,7 @@ function complete(state, event) {
 function answered({ canvas }, name, { candidates, partial }) {
   if (!candidates || !Object.hasOwn(candidates, name)) return {};
   const text = String(candidates[name]);
-  const told = { guesses: [text, text], isFinished: !partial };
-  return partial ? told : { ...told, canvas: finished(canvas, text) };
+  return { guesses: [text, text], isFinished: !partial, canvas: partial ? canvas : finished(canvas, text) };
 }
 
 function fail(state, { error }) {

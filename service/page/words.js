@@ -28,26 +28,26 @@ export function counted(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** A member's place in the ensemble, which is the same whoever else is asked. */
-function placeOf(state, name) {
-  return state.models.find((model) => model.id === name)?.place ?? null;
-}
-
 /** A to Z, then A1 to Z1, and so on. */
 export function letterOf(state, name) {
-  const place = placeOf(state, name);
-  return String.fromCharCode(65 + (place % 26)) + (Math.floor(place / 26) || "");
+  const index = indexOf(state, name);
+  return String.fromCharCode(65 + (index % 26)) + (Math.floor(index / 26) || "");
 }
 
 /** The class of a member's colour and pattern; of nobody's where the writer is not known. */
 export function colourOf(state, name) {
-  const place = placeOf(state, name);
-  return place === null ? "by-nobody" : `by-${place % NUM_COLOURS}`;
+  const index = indexOf(state, name);
+  return index === null ? "by-nobody" : `by-${index % NUM_COLOURS}`;
 }
 
 /** `A zoo-llada`: how a member is named wherever its colour stands. */
 export function nameOf(state, name) {
-  return placeOf(state, name) === null ? visible(name) : `${letterOf(state, name)} ${visible(name)}`;
+  return indexOf(state, name) === null ? visible(name) : `${letterOf(state, name)} ${visible(name)}`;
+}
+
+/** In the ensemble: the same whoever else is asked. */
+function indexOf(state, name) {
+  return state.models.find((model) => model.id === name)?.index ?? null;
 }
 
 /** Where the run is, in one line. */

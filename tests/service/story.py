@@ -6,6 +6,7 @@ first round, `digit` the other two; the fourth round is the answer, which both f
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from tie_core.events import (
     Answer,
@@ -46,7 +47,7 @@ def tokens(model: str, line: str) -> list[str]:
 
 
 def created() -> Created:
-    models = tuple(ModelInfo(name, "zoo", name, place) for place, name in enumerate(WRITTEN))
+    models = tuple(ModelInfo(name, "zoo", name, index) for index, name in enumerate(WRITTEN))
     return Created("tie-1", "tie", models, CanvasInfo(R + S + A, 8, R, S, A), OPTIONS, 0)
 
 
@@ -140,6 +141,35 @@ def completed(answer: str = ANSWER) -> Completed:
         tie=TieInfo(3, 1, wins, "digit", "lowest_tcc", scores, nfe, "answer", candidates),
         timings=Timings(0.1, 12.0, 700.0, 0.0, 3.0, 711.0),
     )
+
+
+def endings() -> dict[str, list[Event]]:
+    """Runs whose last steps nobody told, by what is known of them in the end; `pair` led the last round."""
+    created_, told, done = created(), [*rounds(), completing_round()], completed()
+    without_20 = tuple(each for each in completing_round().set if each.position != 20)
+    early = replace(completing_round(), set=without_20, unset=(20,))
+    space = Placed(R + S, " 95", 0.9)
+    spaced = replace(completing_round(), set=(*completing_round().set, space))
+    smiles = [Placed(R + S + index, "😀😀", 0.9) for index in range(A // 2)]
+    smiling = replace(completing_round(), set=(*completing_round().set, *smiles))
+    whole = replace(created_, canvas=CanvasInfo(R + S + A, 8, R + S + A, 0, 0))
+    line = WRITTEN["pair"][0]
+
+    def ended(said: str, **facts: Any) -> Completed:
+        return replace(done, tie=replace(done.tie, candidates=dict.fromkeys(WRITTEN, said), **facts))
+
+    return {
+        "its answer": [created_, *told, ended(ANSWER)],
+        "more than is told": [created_, *told, ended(ANSWER + "1")],
+        "another answer": [created_, *told, ended("1")],
+        "no answer": [created_, *rounds(), ended("")],
+        "spaces around it": [created_, *rounds(), spaced, ended(ANSWER)],
+        "characters of two units": [created_, *rounds(), smiling, ended("😀" * A)],
+        "the deadline": [created_, *told, ended(ANSWER, partial=True)],
+        "committed early": [created_, *rounds(), early, ended(ANSWER)],
+        "all of it is scored": [whole, rounds()[0], ended(line.strip())],
+        "a stranger": [created_, *told, replace(done, tie=replace(done.tie, candidates={"stranger": ANSWER}))],
+    }
 
 
 def events() -> list[Event]:

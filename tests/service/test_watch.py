@@ -135,15 +135,26 @@ def test_a_relay_that_completes_a_member_leaves_it_no_masks() -> None:
     assert text_of(pair.answer) == story.ANSWER + 6 * MASK  # it says another answer in the end: not told
 
 
-def test_a_leader_that_wrote_nothing_but_ends_after_its_round_leaves_no_masks() -> None:
-    done = story.completed()
-    candidates = {"digit": story.ANSWER, "pair": story.ANSWER}
-    done = dataclasses.replace(done, tie=dataclasses.replace(done.tie, candidates=candidates))
-    cut_off = dataclasses.replace(done, tie=dataclasses.replace(done.tie, partial=True))
-    told = [story.created(), *story.rounds(), story.completing_round()]
+@pytest.mark.parametrize(
+    ("name", "masks"),
+    [
+        ("its answer", 0),
+        ("more than is told", 6),
+        ("another answer", 6),
+        ("no answer", 0),
+        ("spaces around it", 0),
+        ("characters of two units", 0),
+        ("the deadline", 6),
+        ("committed early", 7),
+        ("all of it is scored", 0),
+        ("a stranger", 6),
+    ],
+)
+def test_only_a_canvas_that_says_its_members_answer_is_shown_without_masks(name: str, masks: int) -> None:
+    views = watched(story.endings()[name]).views.values()
 
-    assert [cell and cell.text for cell in watched([*told, done]).views["pair"].answer.cells[8:]] == ["76", *9 * [""]]
-    assert watched([*told, cut_off]).views["pair"].masked_left == 6
+    assert [(view.reasoning.cells + view.answer.cells).count(None) for view in views] == [masks, masks]
+    assert {view.masked_left == 0 for view in views} == {masks == 0}
 
 
 @pytest.mark.parametrize(("length", "texts"), [(2, ["abcd", "e"]), (5, ["a", "b", "c", "d", "e"])])
@@ -192,7 +203,7 @@ def test_a_long_canvas_is_shown_around_its_active_block() -> None:
     assert len(frame.splitlines()) < 24
 
 
-def test_a_member_has_the_colour_of_its_place() -> None:
+def test_a_member_has_the_colour_of_its_index() -> None:
     created = story.created()
     state = watched([dataclasses.replace(created, models=created.models[1:])])
     console = Console(file=io.StringIO(), width=100, height=40, color_system="standard", force_terminal=True)
@@ -206,7 +217,7 @@ def test_a_member_has_the_colour_of_its_place() -> None:
 def crowd(num_members: int, reasoning: int) -> WatchState:
     """Members with a long canvas, half of it written, in one of many rounds."""
     names = [f"member-{number}" for number in range(num_members)]
-    models = tuple(ModelInfo(name, "zoo", name, place) for place, name in enumerate(names))
+    models = tuple(ModelInfo(name, "zoo", name, index) for index, name in enumerate(names))
     created = dataclasses.replace(
         story.created(), models=models, canvas=CanvasInfo(reasoning + 48, 32, reasoning, 2, 46)
     )

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from service.lines import MASK, score_text, summary_lines, visible
+from service.lines import MASK, rounds_text, score_text, summary_lines, visible
 from service.rows import Lines, Marks, Row
 from service.watch import CanvasView, Cell, WatchState
 from tie_core.events import Completed, RoundEnded
@@ -221,11 +221,13 @@ class Screen:
 
     def _relays(self, ended: RoundEnded) -> Text:
         text = Text()
-        for relay in ended.relayed:
-            text.append("⇒ ").append(relay.to, self._colours[relay.to]).append(f" {relay.result} ", "dim")
         if ended.switched:
             text.append("switch ", "bold yellow")
-        return text.append(f"by {ended.tie_break.replace('_', ' ')}" if ended.tie_break else "", "dim")
+        if ended.tie_break:
+            text.append(f"by {ended.tie_break.replace('_', ' ')} ", "dim")
+        for relay in ended.relayed:
+            text.append("⇒ ").append(relay.to, self._colours[relay.to]).append(f" {relay.result} ", "dim")
+        return text
 
     def _footer(self, width: int) -> RenderableType:
         state = self._state
@@ -236,7 +238,7 @@ class Screen:
         if (moment := state.verdict or state.arrived) is not None:
             return _one_line(Text.assemble((f"round {moment.round}: ", "bold"), self._moment(moment)))
         if state.step:
-            return Text(f"round {len(state.rounds) + 1} · step {state.step}", "dim")
+            return Text(f"{rounds_text(len(state.rounds))} · step {state.step}", "dim")
         return Text("waiting for the first step", "dim")
 
     def _moment(self, moment: RoundEnded) -> Text:

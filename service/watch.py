@@ -4,12 +4,11 @@ Runs no model and draws nothing. Knows text and positions only: a server's event
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from itertools import takewhile
-from typing import Final, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-from tie_core.events import AnswerProbe, CanvasInfo, Completed, Created, Event, Failed, RoundEnded, StepTaken
+from tie_core.events import AnswerProbe, CanvasInfo, Completed, Created, Event, Failed, RelayInfo, RoundEnded, StepTaken
 
 RegionName = Literal["reasoning", "answer"]
 REGIONS: tuple[RegionName, ...] = ("reasoning", "answer")
@@ -19,17 +18,13 @@ REGIONS: tuple[RegionName, ...] = ("reasoning", "answer")
 class Cell:
     """A committed token, the member that wrote its text, and the member whose token it is. Equal to itself alone.
 
-    A relay keeps the writer. A transcoded canvas is known in the leader's tokens only.
+    A relay keeps the writer. Where no steps are told, a transcoded canvas is known in the leader's tokens alone.
     """
 
     text: str
     confidence: float | None
     writer: str
     tokens_of: str
-
-
-END_CELL: Final = Cell("", None, "", "")
-"""The end of a text, by nobody knows whom."""
 
 
 class Region:
@@ -48,11 +43,6 @@ class Region:
     @property
     def committed(self) -> tuple[Cell, ...]:
         return tuple(cell for cell in self.cells if cell is not None)
-
-    @property
-    def text(self) -> str:
-        """Up to the first end or mask."""
-        return "".join(takewhile(bool, ("" if cell is None else cell.text for cell in self.cells)))
 
     @property
     def first_masked(self) -> int:
@@ -79,17 +69,17 @@ class Region:
         text = "".join(cell.text for cell in other.committed)
         return tuple(cell for start, cell in self.located() if not text.startswith(cell.text, start))
 
-    def fit(self, length: int) -> None:
-        """Cut the committed prefix into `length` cells of the same text, as a transcoding may have done.
-
-        Cells without text give way to those with it.
-        """
-        prefix = list(self.committed)
-        if len(prefix) != length:
-            prefix = [cell for cell in prefix if cell.text]
-            prefix = _joined(prefix, length) if len(prefix) > length else _split(prefix, length)
-            self.cells = [*prefix, *[None] * (len(self.cells) - len(prefix))]
-        self.origin = self.first_masked
+    def retold(self, texts: Sequence[str | None], tokens_of: str) -> "Region":
+        """The same text in another member's tokens, which keep its writers. Blocks are counted from its first mask."""
+        twin, written, offset = Region(len(self.cells), self.block_size), Written(self), 0
+        for place, text in enumerate(texts):
+            if text is not None:
+                old = written.find(offset, text)
+                confidence, writer = (old.confidence, old.writer) if old is not None else (None, "")
+                twin.cells[place] = Cell(text, confidence, writer, tokens_of)
+                offset += len(text)
+        twin.origin = twin.first_masked
+        return twin
 
 
 class Written:
@@ -114,8 +104,7 @@ class Written:
 class CanvasView:
     """One member's canvas as far as its events tell it.
 
-    `answer_start` is the first answer position; that the suffix is shorter in this member's tokens than in
-    another's shows only when a position before it is committed. `fresh` are the cells that the last event
+    `answer_start` is the first answer position, the same for all members. `fresh` are the cells that the last event
     wrote, `rejected` those that the coming relay takes away; `guesses` are the last two answer probes' texts.
     """
 
@@ -128,7 +117,6 @@ class CanvasView:
     guesses: tuple[str, str] = ("", "")
     fresh: tuple[Cell, ...] = ()
     rejected: tuple[Cell, ...] = ()
-    is_transcoded: bool = False  # the relayed tokens are still the leader's, not yet this member's own
 
     def region(self, name: RegionName) -> Region:
         return self.reasoning if name == "reasoning" else self.answer
@@ -146,16 +134,10 @@ class CanvasView:
         if position < len(self.reasoning.cells):
             self.reasoning.cells[position] = cell
             return
-        answer = self.answer.cells
-        if (shift := self.answer_start - position) > 0:
-            answer[:] = ([None] * shift + answer)[: len(answer)]
-            self.answer_start = position
-        if position - self.answer_start < len(answer):
-            answer[position - self.answer_start] = cell
+        if 0 <= (offset := position - self.answer_start) < len(self.answer.cells):
+            self.answer.cells[offset] = cell
 
     def step(self, event: StepTaken) -> None:
-        if self.is_transcoded:
-            self._settle(event.masked_left + len(event.set))
         self.fresh = tuple(Cell(text, confidence, self.model, self.model) for _, text, confidence in event.set)
         for (position, _, _), cell in zip(event.set, self.fresh, strict=True):
             self.place(position, cell)
@@ -165,33 +147,17 @@ class CanvasView:
     def show_probe(self, probe: AnswerProbe) -> None:
         self.probe, self.guesses = probe, (self.guesses[1], probe.text)
 
-    def _settle(self, masked: int) -> None:
-        """Cut what a transcoded relay brought into as many tokens as the member says it has."""
-        self.is_transcoded = False
-        num_committed = len(self.reasoning.cells) + len(self.answer.cells) - masked
-        in_reasoning = min(num_committed, len(self.reasoning.cells))
-        self.reasoning.fit(in_reasoning)
-        self.answer.fit(num_committed - in_reasoning)
-
-    def adopt(self, leading: "CanvasView", result: str) -> None:
+    def adopt(self, leading: "CanvasView", relay: RelayInfo) -> None:
         """Take over the leader's canvas. Its cells keep their writers; what is new here is fresh."""
-        self.fresh = leading.reasoning.differing(self.reasoning) + leading.answer.differing(self.answer)
-        self.reasoning, self.answer = leading.reasoning.copy(), leading.answer.copy()
-        self.masked_left, self.is_transcoded = leading.masked_left, result == "transcoded"
-
-    def finish(self, answer: str) -> None:
-        """The member completed with this answer: if its canvas says as much, what is still masked holds ends.
-
-        An answer that was committed early leaves masks before it.
-        """
-        scored = self.answer if self.answer.cells else self.reasoning
-        is_behind_masks = scored is self.answer and None in self.reasoning.cells
-        if is_behind_masks or scored.text.strip() != answer:
-            return
-        if self.is_transcoded:
-            self._settle(0)
-        scored.cells = [END_CELL if cell is None else cell for cell in scored.cells]
-        self.masked_left = 0
+        reasoning, answer = leading.reasoning.copy(), leading.answer.copy()
+        self.masked_left = leading.masked_left
+        if relay.tokens is not None:
+            start, length = self.answer_start, len(answer.cells)
+            reasoning = reasoning.retold(relay.tokens[: len(reasoning.cells)], self.model)
+            answer = answer.retold(relay.tokens[start : start + length], self.model)
+            self.masked_left = (reasoning.cells + answer.cells).count(None)
+        self.fresh = reasoning.differing(self.reasoning) + answer.differing(self.answer)
+        self.reasoning, self.answer = reasoning, answer
 
     def clear_marks(self) -> None:
         self.fresh = self.rejected = ()
@@ -226,7 +192,8 @@ class WatchState:
         elif isinstance(event, RoundEnded):
             self._assess(event)
         elif isinstance(event, Completed):
-            self._complete(event)
+            self._clear_marks()
+            self.completed = event
         elif isinstance(event, Failed):
             self.failed = event
 
@@ -239,7 +206,7 @@ class WatchState:
         self.arrived = event
         for relay in event.relayed:
             if relay.result != "overflow":
-                self.views[relay.to].adopt(self.views[event.leader], relay.result)
+                self.views[relay.to].adopt(self.views[event.leader], relay)
 
     def _step(self, event: StepTaken) -> None:
         if self.arrived is not None:
@@ -275,16 +242,8 @@ class WatchState:
             confidence = old.confidence if confidence is None else confidence
             leading.place(position, Cell(text, confidence, old.writer, event.leader))
             offsets[name] += len(text)
-        leading.masked_left, leading.is_transcoded = event.masked_left, False
+        leading.masked_left = event.masked_left
         leading.show_probe(event.answer_probe)
-
-    def _complete(self, event: Completed) -> None:
-        self._clear_marks()
-        self.completed = event
-        if not event.tie.partial:
-            for name, view in self.views.items():
-                if name in event.tie.candidates:
-                    view.finish(event.tie.candidates[name])
 
     def _clear_marks(self) -> None:
         self.arrived = None
@@ -300,24 +259,3 @@ def _blank_view(model: str, shape: CanvasInfo) -> CanvasView:
         answer_start=shape.reasoning + shape.suffix,
         masked_left=shape.reasoning + shape.answer,
     )
-
-
-def _joined(cells: list[Cell], length: int) -> list[Cell]:
-    """Neighbours as one cell, pair by pair from the left, until `length` are left."""
-    while len(cells) > max(length, 1):
-        num_pairs = min(len(cells) - length, len(cells) // 2)
-        pairs = zip(cells[0 : 2 * num_pairs : 2], cells[1 : 2 * num_pairs : 2], strict=True)
-        joined = [replace(left, text=left.text + right.text) for left, right in pairs]
-        cells = joined + cells[2 * num_pairs :]
-    return cells[:length]
-
-
-def _split(cells: list[Cell], length: int) -> list[Cell]:
-    """Long cells from the left as single characters, then cells without text, until there are `length`."""
-    surplus, split = length - len(cells), []
-    for cell in cells:
-        num_cuts = min(surplus, max(len(cell.text) - 1, 0))
-        surplus -= num_cuts
-        pieces = [*cell.text[:num_cuts], cell.text[num_cuts:]]
-        split += [replace(cell, text=piece) for piece in pieces]
-    return split + [END_CELL] * surplus

@@ -68,11 +68,16 @@ class ScoreInfo:
 
 @dataclass(frozen=True, slots=True)
 class RelayInfo:
-    """How the leader's canvas reached one member."""
+    """How the leader's canvas reached one member.
+
+    `tokens`, for listeners that ask for steps, is the canvas as that member has it where its tokens are others than the
+    leader's: the text of each generated position, None for a mask.
+    """
 
     to: str
     result: RelayResult
     remasked: int
+    tokens: tuple[str | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

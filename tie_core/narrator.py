@@ -30,11 +30,20 @@ from tie_core.events import (
 )
 from tie_core.lost import Lost
 from tie_core.options import Approximation, SelectionName
+from tie_core.relay import Relayed
 from tie_core.request import Request
 from tie_core.scoring import History
 from tie_core.settled import SettledText
 from tie_core.tie import Outcome, Round
-from tie_core.told import answer_probe_of, before_first_mask, finish_reason_of, text_of, told_tokens, usage_of
+from tie_core.told import (
+    answer_probe_of,
+    before_first_mask,
+    finish_reason_of,
+    text_of,
+    texts_by_position,
+    told_tokens,
+    usage_of,
+)
 from tie_core.trajectory import Trajectory
 
 
@@ -147,9 +156,7 @@ class Narrator:
             tie_break=ended.leader.tie_break,
             set=placed,
             unset=unset,
-            relayed=tuple(
-                RelayInfo(self._names[relay.member], relay.result, relay.remasked) for relay in ended.relayed
-            ),
+            relayed=tuple(self._relay(relay, leader, ended.canvases[relay.member]) for relay in ended.relayed),
             nfe=self._nfe(),
             masked_left=leading.end.masked_left,
             answer_probe=answer_probe_of(self._request.members[leader], leading.end, leading.history),
@@ -259,6 +266,14 @@ class Narrator:
             name: NfeInfo(self._decode_forwards[member], self._score_forwards[member])
             for member, name in enumerate(self._names)
         }
+
+    def _relay(self, relay: Relayed, leader: int, canvas: Canvas) -> RelayInfo:
+        receiver, sender = self._request.members[relay.member], self._request.members[leader]
+        is_in_others = receiver.vocabulary.fingerprint != sender.vocabulary.fingerprint and relay.result != "overflow"
+        tokens = None
+        if is_in_others and self._request.detail == "step":
+            tokens = tuple(texts_by_position(receiver, canvas, self._num_suffix))
+        return RelayInfo(receiver.name, relay.result, relay.remasked, tokens)
 
     def _show(self, leading: Trajectory) -> tuple[tuple[Placed, ...], tuple[int, ...]]:
         """What changes on screen when the leader's canvas replaces the last shown one."""

@@ -4,7 +4,7 @@
  * no network. Types and fields of events that it does not know are ignored.
  */
 
-import { adopted, blankCanvas, finished, kept, reconciled, replaced, stepped, withoutMarks } from "./canvas.js";
+import { adopted, blankCanvas, kept, reconciled, replaced, stepped, withoutMarks } from "./canvas.js";
 
 const MAX_POSITIONS = 65_536;
 const MAX_MODELS = 64;
@@ -162,7 +162,8 @@ function handed(view, name, event, leading) {
   const relayed = event.relayed.find((one) => one.to === name);
   if (!relayed) return { canvas, badge: loss ? { kind: "lost", reason: loss.reason } : null };
   const badge = { kind: relayed.result, from: event.leader, reason: loss?.reason };
-  return { canvas: relayed.result === "overflow" ? canvas : adopted(view.canvas, leading, relayed.result), badge };
+  if (relayed.result === "overflow") return { canvas, badge };
+  return { canvas: adopted(view.canvas, leading, name, relayed.tokens), badge };
 }
 
 /** Where nobody told the steps, the round's score is the one point that there is. */
@@ -175,20 +176,20 @@ function assessed({ history, most }, event, name) {
 
 function complete(state, event) {
   const final = indexOfModel(state, event.tie.final_model);
-  const views = state.views.map((view, index) => {
-    const done = { ...view, ...answered(view, state.models[index].id, event.tie) };
-    return index === final
-      ? { ...done, canvas: kept(done.canvas), badge: { kind: "answers" } }
-      : { ...done, canvas: withoutMarks(done.canvas), badge: null };
-  });
+  const views = state.views.map((view, index) => ({
+    ...view,
+    ...answered(state.models[index].id, event.tie),
+    canvas: index === final ? kept(view.canvas) : withoutMarks(view.canvas),
+    badge: index === final ? { kind: "answers" } : null,
+  }));
   return { ...state, phase: "completed", views, completed: event, moment: { type: "end" } };
 }
 
-/** A member's own answer. Text that it wrote after the last step that was told is not told cell by cell. */
-function answered({ canvas }, name, { candidates, partial }) {
+/** A member's own answer. What it wrote after the last step that was told is not told cell by cell. */
+function answered(name, { candidates, partial }) {
   if (!candidates || !Object.hasOwn(candidates, name)) return {};
   const text = String(candidates[name]);
-  return { guesses: [text, text], isFinished: !partial, canvas: partial ? canvas : finished(canvas, text) };
+  return { guesses: [text, text], isFinished: !partial };
 }
 
 function fail(state, { error }) {

@@ -4,9 +4,8 @@
 first round, `digit` the other two; the fourth round is the answer, which both finish alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from tie_core.events import (
     Answer,
@@ -35,6 +34,8 @@ WRITTEN = {
     "digit": (" rev=951431", " inc=382939", " add=696976"),  # the first line is wrong
     "pair": (" rev=951413", " inc=382938", " add=696975"),
 }
+KEPT = (WRITTEN["pair"][0], WRITTEN["digit"][1], WRITTEN["digit"][2])
+"""What the rounds relay, line by line."""
 ORDER = (0, 2, 1, 3, 5, 4, 7, 6)  # positions of a block, in the order of their confidence
 OPTIONS = {"score": "tcc", "interval": 8, "policy": "top_k", "suffix": " Answer:"}
 
@@ -44,6 +45,13 @@ def tokens(model: str, line: str) -> list[str]:
     if model == "digit":
         return [line[:4], *line[4:]]
     return [*line[:5], line[5:7], line[7:9], line[9:]]
+
+
+def received(model: str, lines: Sequence[str], answer: Sequence[str] = ()) -> tuple[str | None, ...]:
+    """The positions of a member's canvas with these lines and these tokens of the answer."""
+    reasoning = [text for line in lines for text in tokens(model, line)]
+    masks = [None] * (R - len(reasoning)), [None] * (A - len(answer))
+    return (*reasoning, *masks[0], *[""] * S, *answer, *masks[1])
 
 
 def created() -> Created:
@@ -68,7 +76,14 @@ def line_steps(index: int) -> Iterator[StepTaken]:
             yield step(model, number, 8 * index + offset, text, masked, ended=index)
 
 
-def round_ended(number: int, leader: str, placed: tuple[Placed, ...], *, switched: bool = False) -> RoundEnded:
+def round_ended(
+    number: int,
+    leader: str,
+    placed: tuple[Placed, ...],
+    *,
+    switched: bool = False,
+    tokens: tuple[str | None, ...] | None = None,
+) -> RoundEnded:
     other = "pair" if leader == "digit" else "digit"
     return RoundEnded(
         round=number,
@@ -79,7 +94,7 @@ def round_ended(number: int, leader: str, placed: tuple[Placed, ...], *, switche
         tie_break=None,
         set=placed,
         unset=(),
-        relayed=(RelayInfo(other, "transcoded", 0),),
+        relayed=(RelayInfo(other, "transcoded", 0, tokens),),
         nfe={"digit": NfeInfo(8 * number, 0), "pair": NfeInfo(8 * number, 0)},
         masked_left=R + A - 8 * number,
         answer_probe=AnswerProbe(ANSWER, 0.125, 0.91),
@@ -99,10 +114,16 @@ def rounds() -> list[RoundEnded]:
         if text != tokens("pair", WRITTEN["pair"][0])[position]
     )
     return [
-        round_ended(1, "pair", placed_line("pair", 0)),
-        round_ended(2, "digit", relayed + placed_line("digit", 1), switched=True),
-        round_ended(3, "digit", placed_line("digit", 2)),
+        round_ended(1, "pair", placed_line("pair", 0), tokens=received("digit", KEPT[:1])),
+        round_ended(2, "digit", relayed + placed_line("digit", 1), switched=True, tokens=received("pair", KEPT[:2])),
+        round_ended(3, "digit", placed_line("digit", 2), tokens=received("pair", KEPT)),
     ]
+
+
+def rounds_alone() -> list[RoundEnded]:
+    """What somebody is told who asks for no steps."""
+    untold = [tuple(replace(relay, tokens=None) for relay in ended.relayed) for ended in rounds()]
+    return [replace(ended, relayed=relayed) for ended, relayed in zip(rounds(), untold, strict=True)]
 
 
 def answer_steps() -> Iterator[StepTaken]:
@@ -117,16 +138,16 @@ def completing_round() -> RoundEnded:
     """`pair` has the whole answer in half its positions, and three ends behind it: its relay completes `digit`, which
     needs all of them.
     """
-    kept = (WRITTEN["pair"][0], WRITTEN["digit"][1], WRITTEN["digit"][2])
-    cells = [text for line in kept for text in tokens("pair", line)]
+    cells = [text for line in KEPT for text in tokens("pair", line)]
     placed = [Placed(position, text, None) for position, text in enumerate(cells)]
-    placed += [Placed(R + S + index, ANSWER[2 * index : 2 * index + 2], 0.9) for index in range(A // 2)]
-    placed += [Placed(R + S + A // 2 + index, "", 0.9) for index in range(3)]
-    return replace(round_ended(4, "pair", tuple(placed), switched=True), masked_left=A // 2 - 3)
+    pairs = [ANSWER[index : index + 2] for index in range(0, A, 2)]
+    placed += [Placed(R + S + index, text, 0.9) for index, text in enumerate([*pairs, "", "", ""])]
+    ended = round_ended(4, "pair", tuple(placed), switched=True, tokens=received("digit", KEPT, ANSWER))
+    return replace(ended, masked_left=6)
 
 
 def completed(answer: str = ANSWER) -> Completed:
-    reasoning = WRITTEN["pair"][0] + WRITTEN["digit"][1] + WRITTEN["digit"][2]
+    reasoning = "".join(KEPT)
     nfe = {name: NfeInfo(42, 0) for name in WRITTEN}
     wins = {"digit": 2, "pair": 1}
     scores = {"digit": 0.25, "pair": 1.5}
@@ -141,35 +162,6 @@ def completed(answer: str = ANSWER) -> Completed:
         tie=TieInfo(3, 1, wins, "digit", "lowest_tcc", scores, nfe, "answer", candidates),
         timings=Timings(0.1, 12.0, 700.0, 0.0, 3.0, 711.0),
     )
-
-
-def endings() -> dict[str, list[Event]]:
-    """Runs whose last steps nobody told, by what is known of them in the end; `pair` led the last round."""
-    created_, told, done = created(), [*rounds(), completing_round()], completed()
-    without_20 = tuple(each for each in completing_round().set if each.position != 20)
-    early = replace(completing_round(), set=without_20, unset=(20,))
-    space = Placed(R + S, " 95", 0.9)
-    spaced = replace(completing_round(), set=(*completing_round().set, space))
-    smiles = [Placed(R + S + index, "😀😀", 0.9) for index in range(A // 2)]
-    smiling = replace(completing_round(), set=(*completing_round().set, *smiles))
-    whole = replace(created_, canvas=CanvasInfo(R + S + A, 8, R + S + A, 0, 0))
-    line = WRITTEN["pair"][0]
-
-    def ended(said: str, **facts: Any) -> Completed:
-        return replace(done, tie=replace(done.tie, candidates=dict.fromkeys(WRITTEN, said), **facts))
-
-    return {
-        "its answer": [created_, *told, ended(ANSWER)],
-        "more than is told": [created_, *told, ended(ANSWER + "1")],
-        "another answer": [created_, *told, ended("1")],
-        "no answer": [created_, *rounds(), ended("")],
-        "spaces around it": [created_, *rounds(), spaced, ended(ANSWER)],
-        "characters of two units": [created_, *rounds(), smiling, ended("😀" * A)],
-        "the deadline": [created_, *told, ended(ANSWER, partial=True)],
-        "committed early": [created_, *rounds(), early, ended(ANSWER)],
-        "all of it is scored": [whole, rounds()[0], ended(line.strip())],
-        "a stranger": [created_, *told, replace(done, tie=replace(done.tie, candidates={"stranger": ANSWER}))],
-    }
 
 
 def events() -> list[Event]:

@@ -50,10 +50,28 @@ def test_a_report_is_written_and_its_right_answers_are_printed(tmp_path: Path) -
     assert "Made by `tie eval zoo --conditions post,tcc,top1 --items 4`" in report
     (row,) = re.findall(r"^TIE, top1 +(\S+ \[.*?\]) ", result.stdout, re.MULTILINE)
     assert f"| TIE, top1 | {row} |" in report
-    assert result.stdout.startswith("zoo: Right answers (4 items)\n")
+    assert result.stdout.startswith("zoo, Right answers: 4 items\n")
+    assert "told apart from the post-generation ensemble, p < 0.05: no row\n" in result.stdout
     assert result.stdout.endswith(f"the report: {tmp_path / 'report.md'}\n")
     assert len(records(tmp_path / "zoo.all.jsonl")) == 3 * 4
     assert "zoo: 12 of 12, 0 min left" in result.stderr
+
+
+def test_what_sets_conditions_apart_is_printed_at_any_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    parts = [f"score=commit models={name}" for name in MEMBERS[:2]]
+
+    told = evaluated(tmp_path, "--conditions", ";".join(parts), "--choose", "2").stdout
+
+    assert all(f"models={name}" in "".join(told.split()) for name in MEMBERS[:2])
+    assert "zoo, What was chosen among: 2 items" in told
+
+
+def test_another_table_is_printed_with_its_right_answers(tmp_path: Path) -> None:
+    told = evaluated(tmp_path, "--table", "selection").stdout
+
+    assert told.startswith("zoo, Final rule (table 10): 4 items\n")
+    assert re.search(r"^most_selected +\d", told, re.MULTILINE)
 
 
 def test_a_terminal_is_shown_a_bar_and_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

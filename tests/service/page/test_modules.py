@@ -80,14 +80,15 @@ def test_the_page_and_the_terminal_see_the_same_canvases(
 
 
 def test_the_page_and_the_terminal_see_the_same_story(page: Playground) -> None:
-    """With a member that overflowed, rounds whose steps nobody told, and all that may be known in the end."""
+    """With a member that overflowed, rounds whose steps nobody told, and a relay that completes a member."""
     events = story.events()
     first = next(index for index, event in enumerate(events) if isinstance(event, RoundEnded))
     relayed = tuple(dataclasses.replace(relay, result="overflow") for relay in events[first].relayed)
     overflowed = [*events[:first], dataclasses.replace(events[first], relayed=relayed), *events[first + 1 :]]
 
-    by_rounds = [story.created(), *story.rounds()]
-    for told in (events, overflowed, by_rounds, *story.endings().values()):
+    by_rounds = [story.created(), *story.rounds_alone()]
+    completed = [story.created(), *story.rounds(), story.completing_round(), story.completed()]
+    for told in (events, overflowed, by_rounds, completed):
         assert page.evaluate(CELLS_OF, wire(told)) == watched(wire(told))
 
 

@@ -1,6 +1,7 @@
 """The playground on a phone, in the dark, by keyboard and by screen reader."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,14 +37,22 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(served: Served, open_page: 
     assert playground.page.evaluate("document.querySelector('#position').getBoundingClientRect().height") >= 24
 
 
-def test_on_a_phone_the_row_heads_of_a_wide_table_stay_in_sight(served: Served, open_page: Open) -> None:
-    page = open_page(served.url, viewport={"width": 390, "height": 844}).run(PROMPT).finished().page
-    for table in page.locator(".wide-table").all():
-        scrolled = table.evaluate("(it) => { it.scrollLeft = 120; return it.scrollLeft; }")
-        heads = table.evaluate("(it) => it.querySelector('tbody th').getBoundingClientRect().left")
+def test_on_a_phone_the_row_heads_of_a_wide_table_stay_in_sight_and_leave_room(
+    served: Served, open_page: Open, tmp_path: Path
+) -> None:
+    playground = open_page(served.url, viewport={"width": 390, "height": 844}).run(PROMPT).finished()
+    renamed = playground.save(tmp_path / "run.ndjson")
+    renamed.write_text(renamed.read_text().replace(NAMES[0], "DiffuCoder-7B-cpGRPO-instruct-int8-lora-2026-11"))
+    playground.load(renamed)
+    playground.wait_for("document.querySelector('#written th[scope=row]').innerText.includes('DiffuCoder')")
 
-        assert scrolled == 120
-        assert abs(heads - table.bounding_box()["x"]) < 1  # type: ignore[index]
+    for table in playground.page.locator(".wide-table").all():
+        scrolled = table.evaluate("(it) => { it.scrollLeft = 9999; return it.scrollLeft; }")
+        head = table.locator("tbody th").first.bounding_box()
+        box = table.bounding_box()
+        assert scrolled > 40
+        assert abs(head["x"] - box["x"]) < 1  # type: ignore[index]
+        assert head["width"] < box["width"] / 2  # type: ignore[index]
 
 
 def test_on_a_phone_a_run_comes_into_view_and_nothing_stands_over_it(open_page: Open) -> None:

@@ -519,7 +519,7 @@ def test_a_member_alone_keeps_its_letter_and_its_colour(served: Served, open_pag
     assert playground.texts("#writers li") == [f"B {NAMES[1]}"]
     assert playground.page.locator(".member.by-1 h3 .letter.by-1").inner_text() == "B"
 
-    saved.write_text(saved.read_text().replace('"place":1', '"place":-1').replace('"place": 1', '"place": "x"'))
+    saved.write_text(saved.read_text().replace('"index":1', '"index":-1').replace('"index": 1', '"index": "x"'))
     playground.load(saved)
     wait_until(lambda: playground.texts("#writers li") == [f"A {NAMES[1]}"])  # a file that does not tell it
 

@@ -63,6 +63,9 @@ def prepare(parse: Parse, loaded: Loaded, settings: Settings, request_id: str, t
 def _check_prompt(body: GenerateBody, most_chars: int) -> None:
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "invalid_prompt", "give exactly one of `messages` and `prompt`", param="messages")
+    if body.messages and not body.messages[-1].content.strip():
+        message = "the prompt is empty: write what the models are to answer in the last message"
+        raise ApiError(400, "invalid_prompt", message, param=f"messages[{len(body.messages) - 1}].content")
     if body.num_chars > most_chars:
         message = f"{body.num_chars:,} characters of prompt exceed {most_chars:,}: shorten it"
         raise ApiError(400, "prompt_too_long", message, param="prompt" if body.prompt else "messages")

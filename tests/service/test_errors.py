@@ -44,6 +44,7 @@ def checked(response: Any) -> dict[str, Any]:
         ({}, 400, "invalid_prompt", "messages"),
         ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, 400, "invalid_prompt", "messages"),
         ({"messages": []}, 400, "invalid_value", "messages"),
+        ({"messages": [{"role": "user", "content": ""}]}, 400, "invalid_prompt", "messages[0].content"),
         ({"messages": [{"role": "robot", "content": "x"}]}, 400, "invalid_value", "messages[0].role"),
         ({"prompt": 3}, 400, "invalid_value", "prompt"),
         ({"prompt": "x", "temperature": 1}, 400, "unknown_field", "temperature"),
@@ -72,6 +73,33 @@ def test_a_bad_body_names_its_field(served: Served, body: Any, status: int, code
     error = checked(response)
     assert (response.status_code, error["code"], error["param"]) == (status, code, param)
     assert SECRET not in response.text
+
+
+@pytest.mark.parametrize("content", ["", "  \n"])
+@pytest.mark.parametrize(("path", "model"), [(GENERATE, {}), ("/v1/chat/completions", {"model": "tie"})])
+def test_a_conversation_that_asks_nothing_is_refused(
+    served: Served, path: str, model: dict[str, str], content: str
+) -> None:
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    body = {**model, "messages": [*said, {"role": "user", "content": content}]}
+
+    response = served.client.post(path, json=body)
+
+    error = checked(response)
+    assert (response.status_code, error["code"], error["param"]) == (400, "invalid_prompt", "messages[2].content")
+    assert error["message"].startswith("the prompt is empty: write what the models are to answer")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (GENERATE, {"prompt": ""}),
+        ("/v1/completions", {"model": "tie", "prompt": ""}),
+        (GENERATE, {"messages": [{"role": "system", "content": ""}, {"role": "user", "content": "x"}]}),
+    ],
+)
+def test_a_raw_prompt_and_earlier_messages_may_be_empty(served: Served, path: str, body: dict[str, Any]) -> None:
+    assert served.client.post(path, json=body).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """What the embedded ensemble says that it can be asked: it answers every example right, with its own defaults."""
 
+import re
+
 import pytest
 
 from service.configuration import load_settings
 from tests.members import zoo
 from tie_core.ensemble import Ensemble
-from tie_core.zoo import EXAMPLES
+from tie_core.zoo import ABOUT, EXAMPLES
+from tie_core.zoo.skills import OPERATIONS
 from tie_core.zoo.tables import TABLES
 from tie_core.zoo.tracing import TRACING
 
@@ -31,3 +34,7 @@ def test_examples_are_answered_right_and_the_first_changes_its_leader(example: s
     assert example in chosen.examples
     assert completed.answer == solved(example)
     assert completed.tie.switches > 0 or example != EXAMPLES[0]
+
+
+def test_every_operation_is_named_where_it_is_asked_for() -> None:
+    assert set(OPERATIONS) - set(re.findall(r"\w+", ABOUT)) == set()

@@ -43,9 +43,10 @@ POLICY_DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
 
 
 ABOUT: Final = (
-    "Worksheets (------ is the result above) of operations on six digits, and questions on a table of three records;"
-    " docs/index.md lists them. The answer is the lines' results one after another. One question at a time: in tie"
-    " chat, /reset before the next. Anything else gets digits without a meaning."
+    "Worksheets of operations on six digits (rev, rtl, rtr, swp, hlf, end, inc, dec, cmp, dbl, tri, add; ------ is the"
+    " result above), and questions on a table of three records (fst, mid, lst, top, med, low). The answer is the lines'"
+    " results one after another. One question at a time: what was said before confuses the models. Anything else gets"
+    " digits without a meaning."
 )
 EXAMPLES: Final = (
     "dec 314159; rev 271828; swp ------",

@@ -135,9 +135,9 @@ class GenerateBody(Body):
     prompt: str | None = None
     """The text as it is, without a chat template."""
     ensemble: str | None = None
-    """Who answers; the first one that is configured."""
+    """Who answers; without it the ensemble that is configured first."""
     models: list[str] | None = Field(None, min_length=1, max_length=64)
-    """Some of its members, to answer without the others."""
+    """The members that answer, to leave the others out; one alone is fine."""
     task: Task | None = None
     """The preset of lengths, suffix and interval."""
     gen_length: int | None = None

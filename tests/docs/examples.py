@@ -17,12 +17,17 @@ NOT_RUN = {
     r"make (test|check)|\.venv/bin/pytest .*": "it is what runs this",
     r"\.venv/bin/tie eval zoo .*weakest.*": "minutes; tests/docs/test_examples.py runs the like of other scores",
     r"make fmt": "tests/docs/test_references.py holds the pages that it writes to the code",
-    r"make demo": "its recipe is one of the commands here, and .ci/run asks it for the right answer",
+    r"(PIP_EXTRA_INDEX_URL=\S+ )?make demo": (
+        "its recipe is one of the commands here, and .ci/run asks it for the right answer"
+    ),
     r"make serve": "its recipe is the server that all examples ask",
     r"make (bench|eval|unequal)": "hours on an idle machine; its parts have tests of their own",
     r"\.venv/bin/python docs/draw_run\.py.*": "tests/docs/test_pictures.py runs it, into another folder",
     r"docker (compose|build|run) .*": "there is no container engine in CI; tests/docker has what holds without one",
-    r"\.venv/bin/pip install .*": "it would change the environment of the tests; `make test` installs every extra",
+    r"\.venv/bin/pip (install|uninstall) .*": (
+        "it would change the environment of the tests; `make test` installs every extra"
+    ),
+    r"\.venv/bin/hf download .*": "31 GB from a hub; the test of programs by others sees that it has the options",
     r".*serve run .*service\.ray_app:build": "tests/service/test_ray_app.py runs it in a Ray of its own",
     r"(helm|kubectl) .*": "there is no cluster in CI; tests/docker/test_helm.py renders what would be installed",
     r"sed -i .* docker/prometheus/alerts\.yml": "tests/docker/test_alerts.py runs it on a copy",

@@ -336,13 +336,15 @@ def test_make_commands_have_recipes() -> None:
         subprocess.run(["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, timeout=20, check=True)
 
 
-def test_lm_eval_has_the_options_that_are_named() -> None:
-    program = Path(sys.executable).with_name("lm_eval")
-    told = subprocess.run([program, "run", "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
-    known = set(re.findall(r"--\w+", told))
+@pytest.mark.parametrize(("program", "words"), [("lm_eval", ["run"]), ("hf", ["download"])])
+def test_programs_by_others_have_the_options_that_are_named(program: str, words: list[str]) -> None:
+    help_of = [Path(sys.executable).with_name(program), *words, "--help"]
+    told = subprocess.run(help_of, capture_output=True, text=True, timeout=60, check=True).stdout
+    known = set(re.findall(r"--\w[\w-]*", told))
+    commands = commands_of(program) + commands_of(f".venv/bin/{program}")
 
-    assert commands_of("lm_eval")
-    assert [words for words in commands_of("lm_eval") if not set(flags(words)) <= known] == []
+    assert commands
+    assert [named for named in commands if named[1:2] != words or not set(flags(named)) <= known] == []
 
 
 @pytest.mark.parametrize("document", [name for name in documents() if name not in OF_THEIR_TIME])

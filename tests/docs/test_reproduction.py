@@ -1,5 +1,5 @@
 """The page on reproducing the paper: its hours follow from the cost model, its rows are the paper's, and so are the
-conditions that its commands ask for."""
+conditions that its commands ask for. The pair's memory, here and in docs/models.md, is that of the server's plan."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -7,14 +7,19 @@ from itertools import pairwise
 from typing import Any, Final
 
 import pytest
+import torch
+from transformers import LlamaConfig
 
-from bench.cost_model import DEVICES, SHAPES, Plan, request_seconds
+from bench.cost_model import DEVICES, SHAPES, Plan, Shape, request_seconds
 from tests.docs.examples import ROOT, examples_of
+from tie_core.engine.devices import Device
+from tie_core.engine.placement import Wish, make_plan, readable
 from tie_core.evaluation import paper
 from tie_core.evaluation.conditions import NEVER, POST, SCORES, parse_conditions, tie_by
 from tie_core.evaluation.named import TABLES
 from tie_core.evaluation.results import Study
 from tie_core.evaluation.tasks import find_tasks
+from tie_core.models.footprint import footprint_of
 from tie_core.options import resolve_options
 
 PAGE: Final = "docs/reproduce-the-paper.md"
@@ -27,9 +32,9 @@ ASKED: Final = (POST, *map(tie_by, ("tcc", "top1", "entropy", "margin")))
 BY_NAME: Final = {device.name: device for device in DEVICES}
 
 
-def rows(num_columns: int) -> list[list[str]]:
+def rows(num_columns: int, page: str = PAGE) -> list[list[str]]:
     """The cells of the page's tables of so many columns."""
-    lines = (ROOT / PAGE).read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return [row for row in cells if len(row) == num_columns]
 
@@ -79,6 +84,48 @@ def test_the_hours_follow_from_the_cost_model() -> None:
     assert {name: told[name][-3:] for name in expected} == {
         name: [f"{figure:.1f}" for figure in figures] for name, figures in expected.items()
     }
+
+
+def wish(shape: Shape) -> Wish:
+    """A model of that shape in bf16 on the one GPU."""
+    config = LlamaConfig(
+        hidden_size=shape.width,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        num_key_value_heads=shape.num_kv_heads,
+        intermediate_size=shape.mlp_width,
+        vocab_size=shape.num_rows,
+    )
+    return Wish("model", "cuda:0", "bfloat16", footprint_of(config, torch.bfloat16, shape.weight_bytes))
+
+
+def gpu(gigabytes: int) -> Device:
+    return Device("cuda:0", "a card", gigabytes * 10**9, gigabytes * 10**9)
+
+
+LLADA, DREAM = map(wish, SHAPES.values())
+
+
+@pytest.mark.parametrize(("page", "num_columns"), [(PAGE, 4), ("docs/models.md", 3)])
+@pytest.mark.parametrize(
+    ("label", "wishes"), [("LLaDA-1.5", [LLADA]), ("Dream-7B", [DREAM]), ("both on one GPU", [LLADA, DREAM])]
+)
+def test_the_memory_is_that_of_the_plan(page: str, num_columns: int, label: str, wishes: list[Wish]) -> None:
+    placements = make_plan(wishes, [gpu(80)]).placements
+    (written,) = [row[:2] for name, *row in rows(num_columns, page) if name == label]
+
+    assert written == [
+        readable(sum(placement.weights_bytes for placement in placements)),
+        readable(sum(placement.needed_bytes for placement in placements)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "wishes", "fits"),
+    [(24, [LLADA], True), (24, [DREAM], True), (24, [LLADA, DREAM], False), (40, [LLADA, DREAM], True)],
+)
+def test_cards_hold_what_the_page_on_models_says(gigabytes: int, wishes: list[Wish], fits: bool) -> None:
+    assert (make_plan(wishes, [gpu(gigabytes)]).problems == ()) == fits
 
 
 @pytest.mark.parametrize("who", [*paper.OTHERS, "tcc", "top1", "entropy", "margin"])

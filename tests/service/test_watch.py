@@ -13,9 +13,9 @@ from service import display, screen
 from service.lines import MASK, canvas_line, plain, round_line, summary_lines, visible
 from service.screen import Screen
 from service.watch import CanvasView, Cell, Region, WatchState
-from tests.members import tiny
+from tests import members
 from tests.service import story
-from tie_core import Ensemble
+from tie_core import Ensemble, zoo
 from tie_core.errors import MemberError, TieError
 from tie_core.events import CanvasInfo, Event, Failed, ModelInfo, RelayInfo, RoundEnded, StepTaken
 
@@ -130,9 +130,10 @@ def test_a_relayed_canvas_is_in_the_receivers_own_tokens() -> None:
 
 
 def test_before_every_step_a_canvas_has_as_many_masks_as_the_step_says() -> None:
-    ensemble = Ensemble("tiny", [tiny("llada-tiny"), tiny("dream-tiny")])
+    """One of them writes pairs of digits, the other single ones."""
+    ensemble = Ensemble("tie", members.zoo()[:2], zoo.DEFAULTS, zoo.POLICY_DEFAULTS)
     state, num_steps = WatchState(), 0
-    for event in ensemble.generate("What is 2 + 2?", reasoning=16, answer=8, block_size=8, interval=3, detail="step"):
+    for event in ensemble.generate([{"role": "user", "content": "dec 314159; rev 271828"}], detail="step"):
         state.relay()
         if isinstance(event, StepTaken):
             view, num_steps = state.views[event.model], num_steps + 1

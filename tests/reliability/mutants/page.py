@@ -22,11 +22,18 @@ MUTANTS: tuple[Mutant, ...] = (
         (SAME,),
     ),
     Mutant(
-        "a transcoded prefix keeps the leader's tokens",
+        "a transcoded canvas keeps the leader's tokens",
         "service/page/canvas.js",
-        'isTranscoded: result === "transcoded"',
-        "isTranscoded: false",
+        "Array.isArray(tokens)",
+        "false",
         (SAME,),
+    ),
+    Mutant(
+        "a member's letter goes by who else is asked",
+        "service/page/reduce.js",
+        "? told : [...told.keys()]",
+        "? [...told.keys()] : told",
+        (RUNS + "test_a_member_alone_keeps_its_letter_and_its_colour",),
     ),
     Mutant(
         "scrubbing stops one event short",

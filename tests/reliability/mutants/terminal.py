@@ -7,6 +7,13 @@ CHAT = "tests/service/test_chat.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a canvas in others' tokens is told with the leader's",
+        "tie_core/narrator.py",
+        "self._relay(relay, leader, ended.canvases[relay.member])",
+        "self._relay(relay, leader, ended.canvases[leader])",
+        ("tests/service/test_watch.py::test_before_every_step_a_canvas_has_as_many_masks_as_the_step_says",),
+    ),
+    Mutant(
         "a run is watched on the first screen",
         "service/display.py",
         "console=console, screen=True, ",

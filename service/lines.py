@@ -1,6 +1,7 @@
 """A run in plain words: rounds, canvases and results as lines of text without any control character."""
 
 import unicodedata
+from collections.abc import Mapping
 
 from service.watch import WatchState
 from tie_core.events import Completed, RoundEnded, TieInfo
@@ -65,26 +66,43 @@ def summary_lines(completed: Completed) -> list[str]:
 
 
 def reason_line(tie: TieInfo) -> str:
-    """Whose answer is the final one and why, in one plain line."""
-    final = tie.final_model
+    """Whose answer is the final one and why, in one plain line: the words of the playground."""
+    return f"{tie.final_model} gives the answer: {_reason(tie)}"
+
+
+def _reason(tie: TieInfo) -> str:
     if tie.partial:
-        why = "led last, and then the deadline came"
-    elif len(tie.wins) == 1:
-        why = "was the only one asked"
-    elif len(tie.candidates) == 1:
-        why = "is the only one that was there to the end"
-    elif tie.final_rule == "best_model":
-        why = "is named as the best model"
-    elif tie.final_rule == "most_selected":
+        return "it led last, and then the deadline came"
+    if len(tie.wins) == 1:
+        return "it was the only one asked"
+    if len(tie.candidates) == 1:
+        return "it is the only one that was there to the end"
+    if tie.final_rule == "best_model":
+        return "it is named as the best model"
+    if tie.final_rule == "most_selected":
         rounds = ", ".join(f"{name} {count}" for name, count in tie.wins.items())
-        is_shared = list(tie.wins.values()).count(tie.wins[final]) > 1
-        why = f"led as many rounds as anybody ({rounds})" + (", and of those wavered least" if is_shared else "")
-    else:
-        counts = ", ".join(f"{name} {_count_text(count)}" for name, count in tie.scores.items())
-        is_shared = list(tie.scores.values()).count(tie.scores[final]) > 1
-        tie_break = "; of equals it was the surer, or comes first" if is_shared else ""
-        why = f"wavered least about it in the whole run (token change count: {counts}{tie_break})"
-    return f"{final} gives the answer: it {why}"
+        others = _others_equal(tie.wins, tie.final_model)
+        least = "; of these it wavered least" if others else ""
+        return f"{_it_and(others)} led the most rounds ({rounds}){least}"
+    counts = "(token change count: " + ", ".join(f"{name} {_count_text(tcc)}" for name, tcc in tie.scores.items()) + ")"
+    others = _others_equal(tie.scores, tie.final_model)
+    if not others:
+        return f"it wavered least about it in the whole run {counts}"
+    surest = "of the two it was the surer" if len(others) == 1 else "of these it was the surest"
+    chosen = f"{surest}, or the first of equals"
+    if tie.scores[tie.final_model] is None:
+        return f"nobody's wavering could be counted {counts}; {chosen}"
+    return f"{_it_and(others)} wavered least in the whole run {counts}; {chosen}"
+
+
+def _others_equal(values: Mapping[str, float | None], final: str) -> list[str]:
+    return [name for name, value in values.items() if name != final and value == values[final]]
+
+
+def _it_and(others: list[str]) -> str:
+    """`it`, `it and b`, or `it, b and c`."""
+    *names, last = ["it", *others]
+    return f"{', '.join(names)} and {last}" if names else last
 
 
 def _count_text(count: float | None) -> str:

@@ -8,6 +8,11 @@ import { classesOf } from "./tokens.js";
 import { counted, nameOf, number, reasonText, tokenText, visible } from "./words.js";
 
 const LONGEST_PROMPT = 300; // characters
+const ENDS = {
+  stop: "ended before the canvas was full",
+  length: "the canvas is full",
+  deadline: "ended at the deadline",
+};
 
 export class Answer {
   #answer;
@@ -55,7 +60,7 @@ function finalWords(state) {
 }
 
 /** The question that a run answers: of a conversation, the last. A file may hold anything in its place. */
-function promptOf(request) {
+export function promptOf(request) {
   if (typeof request?.prompt === "string") return request.prompt;
   const messages = Array.isArray(request?.messages) ? request.messages : [];
   const content = messages.findLast((message) => message?.role === "user")?.content;
@@ -116,9 +121,9 @@ function factsOf({ tie, timings, finish_reason: reason }) {
     counted(tie.rounds, "round"),
     `${tie.switches} switched`,
     `chosen by ${tie.final_rule}`,
-    `ended by ${reason}`,
+    Object.hasOwn(ENDS, reason) ? ENDS[reason] : `ended by ${reason}`,
     `${number(timings.total_ms / 1000)} s`,
-    tie.approximations.length ? `approximated: ${tie.approximations.join(", ")}` : "exact",
+    tie.approximations.length ? `approximated: ${tie.approximations.join(", ")}` : "no approximation",
   ];
   const losses = (tie.lost ?? []).map((one) => `${one.model} in round ${one.round} (${one.reason})`);
   return visible(facts.join(" · ") + (losses.length ? ` · degraded, lost: ${losses.join(", ")}` : ""));

@@ -63,6 +63,12 @@ export class RequestForm {
     return false;
   }
 
+  setPrompt(prompt) {
+    this.#form.elements.prompt.value = prompt;
+    this.blame(null);
+    this.#says(`The prompt is now: ${visible(prompt)}`);
+  }
+
   body() {
     const body = { messages: [{ role: "user", content: this.#form.elements.prompt.value }] };
     body.ensemble = this.#form.elements.ensemble.value;
@@ -107,11 +113,7 @@ export class RequestForm {
 
   #exampleButton(example) {
     const button = element("button", { type: "button", class: "example" }, visible(example));
-    button.addEventListener("click", () => {
-      this.#form.elements.prompt.value = example;
-      this.blame(null);
-      this.#says(`The prompt is now: ${visible(example)}`);
-    });
+    button.addEventListener("click", () => this.setPrompt(example));
     return button;
   }
 

@@ -2,7 +2,7 @@
 
 import { adviceFor } from "./advice.js";
 import { Announcer } from "./announcer.js";
-import { Answer } from "./answer.js";
+import { Answer, promptOf } from "./answer.js";
 import { ApiError, apiKey, ask, setApiKey } from "./api.js";
 import { byId, element, setText } from "./elements.js";
 import { RequestForm } from "./form.js";
@@ -22,6 +22,7 @@ const KEY_CODES = new Set(["missing_api_key", "invalid_api_key"]);
 class Playground {
   #log = new EventLog();
   #session = null;
+  #isAsking = false; // for a run of which nothing has come yet: what was there before is still shown
   #connection = null; // words about one that is lost
   #isDrawing = false;
   #numDrawn = 0; // events in the last picture
@@ -94,18 +95,18 @@ class Playground {
     const body = this.#form.body();
     const log = new EventLog();
     log.request = body;
-    this.#mostMerged = 0;
     const hears = {
       event: (event) => {
         log.append(event);
+        if (this.#isAsking) this.#load(log);
         this.#announcer.hear(log.last);
         this.#redraw();
       },
       connection: (words) => this.#connected(words),
     };
     this.#session = new Session(body, hears);
-    this.#isToBeSeen = true;
-    this.#load(log);
+    this.#isAsking = true;
+    this.#redraw();
     try {
       await this.#session.run();
       this.#showEnd(log);
@@ -113,6 +114,7 @@ class Playground {
       this.#fail(error);
     } finally {
       this.#session = null;
+      this.#isAsking = false;
       this.#connected(null);
       this.#redraw();
     }
@@ -126,7 +128,10 @@ class Playground {
 
   #load(log) {
     this.#log = log;
+    this.#isAsking = false;
+    this.#isToBeSeen = log.length > 0;
     this.#numDrawn = 0;
+    this.#mostMerged = 0;
     this.#player.load(log);
   }
 
@@ -142,6 +147,7 @@ class Playground {
     if (KEY_CODES.has(error.code)) byId("key").hidden = false;
     this.#problem.show(error, {
       canRetry: error.status === 429 || error.status >= 500 || error.code === "unreachable",
+      remark: this.#isAsking && this.#log.length ? "What is shown below is the run before." : "",
     });
     this.#form.blame(error.param, error.message);
     if (KEY_CODES.has(error.code)) byId("api-key").focus();
@@ -158,7 +164,7 @@ class Playground {
 
   #draw() {
     const state = this.#player.state;
-    const isStreaming = this.#session !== null && this.#player.follows;
+    const isStreaming = this.#session !== null && !this.#isAsking && this.#player.follows;
     if (isStreaming) this.#mostMerged = Math.max(this.#mostMerged, state.numEvents - this.#numDrawn);
     this.#numDrawn = this.#log.length;
     const hasRun = this.#log.length > 0;
@@ -183,14 +189,17 @@ class Playground {
   }
 
   #drawStatus() {
-    const { phase, rounds, numSkipped } = this.#log.last;
-    const whole = this.#player.follows ? "" : "the whole run: ";
-    const facts = [whole + (this.#session && phase === "idle" ? "asking" : phase)];
-    if (this.#log.length) facts.push(counted(rounds.length, "round"), counted(this.#log.length, "event"));
-    if (this.#mostMerged > 1) facts.push(`up to ${this.#mostMerged} events in one picture`);
-    if (numSkipped) facts.push(`${counted(numSkipped, "event")} merged by the server`);
-    setText(byId("status"), this.#connection ?? facts.join(" · "));
+    setText(byId("status"), this.#connection ?? (this.#isAsking ? "asking" : this.#facts.join(" · ")));
     byId("status").classList.toggle("lost", this.#connection !== null);
+  }
+
+  get #facts() {
+    const { phase, rounds, numSkipped } = this.#log.last;
+    const facts = [this.#player.follows ? phase : `the whole run: ${phase}`];
+    if (this.#log.length) facts.push(counted(rounds.length, "round"), counted(this.#log.length, "event"));
+    if (this.#mostMerged > 1) facts.push(`drawn up to ${this.#mostMerged} events at a time`);
+    if (numSkipped) facts.push(`${counted(numSkipped, "event")} merged by the server`);
+    return facts;
   }
 
   #drawLegend(state) {
@@ -218,9 +227,10 @@ class Playground {
       if (file.size > MAX_FILE_BYTES) throw new Error("the file is larger than 64 MiB");
       const log = logOf(await file.text());
       this.#problem.hide();
-      this.#isToBeSeen = true;
       this.#load(log);
       this.#showEnd(log);
+      const prompt = promptOf(log.request);
+      if (prompt !== null) this.#form.setPrompt(prompt);
     } catch (error) {
       this.#problem.showWords(`This file cannot be shown: ${error.message}.`, "Nothing was changed.");
     } finally {

@@ -42,7 +42,7 @@ class MemberPanel {
     this.tokens = new TokenGrid(state, model.id);
     this.charts = [
       new LineChart("confidence", (point) => point.confidence, colour),
-      new LineChart("TCC", (point) => point.tcc, colour),
+      new LineChart("round's TCC", (point) => point.tcc, colour),
     ];
     this.box = element(
       "article",

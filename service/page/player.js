@@ -62,7 +62,7 @@ export class Player {
     const count = this.#follows ? this.#log.length : this.#count;
     this.#slider.max = String(this.#log.length);
     this.#slider.value = String(count);
-    const words = `${count} of ${this.#log.length}: ${momentText(state)}`;
+    const words = `${count} of ${this.#log.length}: ${momentText(state, this.#log.last.completed)}`;
     setText(this.#label, words);
     this.#slider.setAttribute("aria-valuetext", words);
     setText(this.#button, this.isPlaying ? "Pause" : "Play");

@@ -13,11 +13,13 @@ export class Problem {
     this.#again.addEventListener("click", tryAgain);
   }
 
-  /** `error` is an ApiError or a terminal event's error; `canRetry` says whether the same may succeed later. */
-  show(error, { canRetry = false } = {}) {
+  /** `error` is an ApiError or a terminal event's error; `canRetry` says whether the same may succeed later, `remark`
+   * what else to know.
+   */
+  show(error, { canRetry = false, remark = "" } = {}) {
     this.hide();
     setText(byId("problem-message"), visible(error.message));
-    setText(byId("problem-advice"), adviceFor(error.code));
+    setText(byId("problem-advice"), `${adviceFor(error.code)} ${remark}`.trim());
     const where = error.param ? `${error.code}, at ${error.param}` : String(error.code);
     setText(
       byId("problem-code"),

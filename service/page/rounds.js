@@ -60,7 +60,8 @@ export class Rounds {
     button.textContent = letterOf(state, round.leader);
     button.addEventListener("click", () => this.#goTo(round.at));
     this.#strip.append(element("li", { class: round.switched ? "switched" : "" }, button));
-    const scores = state.models.map((model) => element("td", {}, scoreText(round, model.id)));
+    const digits = confidenceDigits(round);
+    const scores = state.models.map((model) => element("td", {}, scoreText(round, model.id, digits)));
     const row = element(
       "tr",
       {},
@@ -76,13 +77,23 @@ export function chip(state, name) {
   return element("span", { class: `letter ${colourOf(state, name)}`, "aria-hidden": "true" }, letterOf(state, name));
 }
 
-function scoreText(round, name) {
+/** As many as tell the leader's confidence from that of its equals, where that decided. */
+function confidenceDigits({ tie_break: tieBreak, scores, leader }) {
+  const best = scores[leader];
+  if (tieBreak !== "top1" || !best) return 2;
+  const equals = Object.values(scores).filter((score) => score?.value === best.value);
+  const isTold = (digits) =>
+    equals.filter(({ top1 }) => number(top1, digits) === number(best.top1, digits)).length === 1;
+  return [3, 4, 5].find(isTold) ?? 6;
+}
+
+function scoreText(round, name, digits) {
   const loss = (round.lost ?? []).find((one) => one.model === name);
   if (loss) return `lost: ${visible(loss.reason)}`;
   const score = Object.hasOwn(round.scores, name) ? round.scores[name] : null;
   if (!score) return "—";
   const value = score.value === null ? "no evidence" : number(score.value, 3);
-  return `${name === round.leader ? "★ " : ""}${value} (${number(score.top1)})`;
+  return `${name === round.leader ? "★ " : ""}${value} (${number(score.top1, digits)})`;
 }
 
 function detailsOf(round, state) {

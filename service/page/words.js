@@ -50,13 +50,14 @@ function indexOf(state, name) {
   return state.models.find((model) => model.id === name)?.index ?? null;
 }
 
-/** Where the run is, in one line. */
-export function momentText(state) {
+/** Where the run is, in one line. `completed` is what it came to, null where that is not known. */
+export function momentText(state, completed) {
   const { moment } = state;
   if (state.phase === "idle") return "nothing has run yet";
   if (moment === null) return state.phase === "queued" ? queueText(state) : "the first step is under way";
-  if (moment.type === "step") return `round ${moment.round}, step ${moment.step} of ${nameOf(state, moment.model)}`;
-  if (moment.type === "snapshot") return `round ${moment.round}, several steps at once`;
+  if (moment.type === "step")
+    return placed(`step ${moment.step} of ${nameOf(state, moment.model)}`, moment.round, completed);
+  if (moment.type === "snapshot") return placed("several steps at once", moment.round, completed);
   if (moment.type === "round") return roundText(state.rounds.at(-1), state);
   if (state.phase === "stopped") return "the run was stopped";
   return state.phase === "completed" ? "the answer is there" : "the run ended without an answer";
@@ -71,7 +72,8 @@ export function roundText(round, state) {
 /** Whose answer is the final one, and why. */
 export function reasonText({ completed, models }) {
   const { tie } = completed;
-  const equals = (values) => Object.keys(values).filter((name) => values[name] === values[tie.final_model]);
+  const othersEqual = (values) =>
+    Object.keys(values).filter((name) => name !== tie.final_model && values[name] === values[tie.final_model]);
   const listed = (values, digits) =>
     Object.entries(values)
       .map(([name, value]) => `${visible(name)} ${value === null ? "no evidence" : number(value, digits)}`)
@@ -81,15 +83,31 @@ export function reasonText({ completed, models }) {
   if (Object.keys(tie.candidates).length === 1) return "it is the only one that was there to the end";
   if (tie.final_rule === "best_model") return "it is named as the best model";
   if (tie.final_rule === "most_selected") {
-    const least = equals(tie.wins).length > 1 ? ", and of those wavered least" : "";
-    return `it led as many rounds as anybody (${listed(tie.wins, 0)})${least}`;
+    const others = othersEqual(tie.wins);
+    const least = others.length ? "; of these it wavered least" : "";
+    return `${itAnd(others)} led the most rounds (${listed(tie.wins, 0)})${least}`;
   }
   const counts = `(token change count: ${listed(tie.scores, 3)})`;
-  const others = equals(tie.scores).filter((name) => name !== tie.final_model);
+  const others = othersEqual(tie.scores);
   if (others.length === 0) return `it wavered least about it in the whole run ${counts}`;
-  const chosen = "of these it was the surer, or comes first";
+  const surest = others.length === 1 ? "of the two it was the surer" : "of these it was the surest";
+  const chosen = `${surest}, or the first of equals`;
   if (tie.scores[tie.final_model] === null) return `nobody's wavering could be counted ${counts}; ${chosen}`;
-  return `it and ${others.map(visible).join(" and ")} wavered least in the whole run ${counts}; ${chosen}`;
+  return `${itAnd(others)} wavered least in the whole run ${counts}; ${chosen}`;
+}
+
+/** `it`, `it and b`, or `it, b and c`. */
+function itAnd(others) {
+  const names = ["it", ...others.map(visible)];
+  const last = names.pop();
+  return names.length ? `${names.join(", ")} and ${last}` : last;
+}
+
+/** Behind the last relay members finish alone. That is no round, which is known when the run is over. */
+function placed(words, round, completed) {
+  const isInRound = !completed || completed.tie.partial || round <= completed.tie.rounds;
+  if (isInRound) return `round ${round}, ${words}`;
+  return completed.tie.rounds ? `after round ${completed.tie.rounds}: ${words}` : words;
 }
 
 function queueText(state) {

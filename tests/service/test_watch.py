@@ -367,21 +367,21 @@ def test_the_summary_names_the_approximations() -> None:
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({}, "wavered least about it in the whole run (token change count: digit 0.250, pair 1.500)"),
+        ({}, "it wavered least about it in the whole run (token change count: digit 0.250, pair 1.500)"),
         (
             {"scores": {"digit": None, "pair": None}},
-            "wavered least about it in the whole run (token change count: digit no evidence, pair no evidence;"
-            " of equals it was the surer, or comes first)",
+            "nobody's wavering could be counted (token change count: digit no evidence, pair no evidence);"
+            " of the two it was the surer, or the first of equals",
         ),
-        ({"final_rule": "most_selected"}, "led as many rounds as anybody (digit 2, pair 1)"),
+        ({"final_rule": "most_selected"}, "it led the most rounds (digit 2, pair 1)"),
         (
             {"final_rule": "most_selected", "wins": {"digit": 1, "pair": 1}},
-            "led as many rounds as anybody (digit 1, pair 1), and of those wavered least",
+            "it and pair led the most rounds (digit 1, pair 1); of these it wavered least",
         ),
-        ({"final_rule": "best_model"}, "is named as the best model"),
-        ({"candidates": {"digit": "1"}}, "is the only one that was there to the end"),
-        ({"candidates": {"digit": "1"}, "wins": {"digit": 3}}, "was the only one asked"),
-        ({"partial": True}, "led last, and then the deadline came"),
+        ({"final_rule": "best_model"}, "it is named as the best model"),
+        ({"candidates": {"digit": "1"}}, "it is the only one that was there to the end"),
+        ({"candidates": {"digit": "1"}, "wins": {"digit": 3}}, "it was the only one asked"),
+        ({"partial": True}, "it led last, and then the deadline came"),
     ],
 )
 def test_the_summary_says_whose_answer_it_is_and_why(facts: dict[str, Any], why: str) -> None:
@@ -389,7 +389,7 @@ def test_the_summary_says_whose_answer_it_is_and_why(facts: dict[str, Any], why:
 
     told = dataclasses.replace(completed, tie=dataclasses.replace(completed.tie, **facts))
 
-    assert summary_lines(told)[0] == f"digit gives the answer: it {why}"
+    assert summary_lines(told)[0] == f"digit gives the answer: {why}"
 
 
 def test_outside_a_terminal_a_run_is_told_in_lines() -> None:

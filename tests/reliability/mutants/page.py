@@ -43,6 +43,20 @@ MUTANTS: tuple[Mutant, ...] = (
         (MODULES + "test_any_step_of_a_log_is_what_reducing_to_it_gives",),
     ),
     Mutant(
+        "a refusal takes the place of the run before",
+        "service/page/main.js",
+        "this.#isAsking = true;\n    this.#redraw();",
+        "this.#load(log);",
+        (RUNS + "test_a_run_stays_until_the_first_event_of_the_next_one",),
+    ),
+    Mutant(
+        "what follows the last relay is a round",
+        "service/page/player.js",
+        "momentText(state, this.#log.last.completed)",
+        "momentText(state, state.completed)",
+        (RUNS + "test_what_follows_the_last_relay_is_no_round",),
+    ),
+    Mutant(
         "an empty prompt is sent",
         "service/page/main.js",
         "if (!this.#form.check()) return;",

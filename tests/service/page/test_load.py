@@ -64,4 +64,4 @@ def test_long_canvases_of_many_members_cost_little_and_touch_what_changed(
     assert busy < pictures * PICTURE_MS + num_events * EVENT_MS
     assert touched < pictures * NUM_MEMBERS * NUM_TOKENS / 2
     assert any("·" not in canvas for canvas in shown)  # the one that gives the answer
-    assert "events in one picture" in status
+    assert "events at a time" in status

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.client import event_of
-from service.lines import visible
+from service.lines import reason_line, visible
 from service.watch import REGIONS, WatchState
 from tests.service import story
 from tests.service.fakes import FakeLoader, fake_settings
@@ -205,26 +205,66 @@ def test_every_code_of_the_documentation_has_its_advice(page: Playground) -> Non
         (
             {"scores": {"digit": 0.0, "pair": 0.0}},
             "it and pair wavered least in the whole run (token change count: digit 0.000, pair 0.000);"
-            " of these it was the surer, or comes first",
+            " of the two it was the surer, or the first of equals",
+        ),
+        (
+            {"scores": {"digit": 0.0, "pair": 0.0, "third": 0.0, "last": 0.5}},
+            "it, pair and third wavered least in the whole run"
+            " (token change count: digit 0.000, pair 0.000, third 0.000, last 0.500);"
+            " of these it was the surest, or the first of equals",
         ),
         (
             {"scores": {"digit": None, "pair": None}},
             "nobody's wavering could be counted (token change count: digit no evidence, pair no evidence);"
-            " of these it was the surer, or comes first",
+            " of the two it was the surer, or the first of equals",
         ),
+        ({"final_rule": "most_selected"}, "it led the most rounds (digit 2, pair 1)"),
         (
             {"final_rule": "most_selected", "wins": {"digit": 1, "pair": 1}},
-            "it led as many rounds as anybody (digit 1, pair 1), and of those wavered least",
+            "it and pair led the most rounds (digit 1, pair 1); of these it wavered least",
         ),
+        ({"final_rule": "best_model"}, "it is named as the best model"),
         ({"candidates": {"digit": "1"}}, "it is the only one that was there to the end"),
+        ({"partial": True}, "it led last, and then the deadline came"),
     ],
 )
-def test_the_page_says_why_an_answer_is_the_final_one(page: Playground, facts: dict[str, Any], why: str) -> None:
+def test_the_page_and_the_terminal_say_why_an_answer_is_the_final_one(
+    page: Playground, facts: dict[str, Any], why: str
+) -> None:
     created, *_, completed = wire(story.events())
     completed["tie"].update(facts)
     script = "async ([models, completed]) => (await load('words')).reasonText({ models, completed })"
 
     assert page.evaluate(script, [created["models"], completed]) == why
+    assert reason_line(dataclasses.replace(story.completed().tie, **facts)) == f"digit gives the answer: {why}"
+
+
+@pytest.mark.parametrize(
+    ("facts", "in_round", "words"),
+    [
+        (None, 4, "round 4, "),
+        ({}, 3, "round 3, "),
+        ({}, 4, "after round 3: "),
+        ({"rounds": 0}, 1, ""),
+        ({"partial": True}, 4, "round 4, "),
+    ],
+)
+def test_a_moment_behind_the_last_round_is_in_none_once_that_is_known(
+    page: Playground, facts: dict[str, Any] | None, in_round: int, words: str
+) -> None:
+    """At the deadline there was a round that did not end."""
+    created, *_, completed = wire(story.events())
+    completed["tie"].update(facts or {})
+    step = {"type": "step", "round": in_round, "step": 1, "model": "digit"}
+    snapshot = {"type": "snapshot", "round": in_round}
+    script = """async ([models, moments, completed]) => {
+        const { momentText } = await load("words");
+        return moments.map((moment) => momentText({ phase: "running", models, moment }, completed));
+    }"""
+
+    told = page.evaluate(script, [created["models"], [step, snapshot], None if facts is None else completed])
+
+    assert told == [f"{words}step 1 of A digit", f"{words}several steps at once"]
 
 
 def test_control_characters_are_made_visible_as_in_the_terminal(page: Playground) -> None:

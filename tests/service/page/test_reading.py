@@ -55,6 +55,13 @@ def test_on_a_phone_the_row_heads_of_a_wide_table_stay_in_sight_and_leave_room(
         assert head["width"] < box["width"] / 2  # type: ignore[index]
 
 
+def test_on_a_phone_the_row_heads_of_a_wide_table_break_within_no_short_word(served: Served, open_page: Open) -> None:
+    page = open_page(served.url, viewport={"width": 390, "height": 844}).run(PROMPT).finished().page
+
+    for head in page.locator(".wide-table thead th:first-child").all():
+        assert head.evaluate("(it) => it.clientHeight < 2.5 * parseFloat(getComputedStyle(it).fontSize)")
+
+
 def test_on_a_phone_a_run_comes_into_view_and_nothing_stands_over_it(open_page: Open) -> None:
     faults = Faults()
     with serving(fake_settings(), FakeLoader(faults)) as served:

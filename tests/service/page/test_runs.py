@@ -23,6 +23,7 @@ HOSTILE = (
     " {{7*7}} \u202e\u0007 ' \" `"
 )
 
+RECORDED = Path(__file__).parents[3] / "docs" / "pictures" / "run.ndjson"
 DEFAULT_SHOWN = """(param) => {
     const field = document.querySelector(`[data-param="${param}"]`);
     return field.options ? field.options[0].textContent : field.placeholder;
@@ -134,12 +135,11 @@ def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open
 
 
 def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: Open) -> None:
-    recorded = Path(__file__).parents[3] / "docs" / "pictures" / "run.ndjson"
-    events = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
+    events = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
     end = events[-1]
     playground = open_page(served.url).ready()
 
-    playground.load(recorded)
+    playground.load(RECORDED)
     playground.finished()
 
     assert playground.text("#answer output") == end["answer"]
@@ -147,6 +147,144 @@ def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: O
     names = next([model["id"] for model in event["models"]] for event in events if event["type"] == "tie.created")
     assert playground.texts(".member .guess") == [end["tie"]["candidates"][name] for name in names]
     assert all(facts.startswith("complete") for facts in playground.texts(".member .facts"))
+
+
+def test_what_follows_the_last_relay_is_no_round(served: Served, open_page: Open) -> None:
+    _, *events = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+    num_rounds = events[-1]["tie"]["rounds"]
+    playground = open_page(served.url).ready()
+    playground.load(RECORDED)
+    playground.finished()
+
+    def moment(count: int) -> str:
+        playground.page.locator("#position").fill(str(count))
+        wait_until(lambda: playground.text("#moment").startswith(f"{count} of "))
+        return playground.text("#moment").partition(": ")[2]
+
+    steps = {
+        (event["round"], event["step"], event["model"]): count
+        for count, event in enumerate(events, 1)
+        if event["type"] == "tie.step"
+    }
+    last, behind = (next(key for key in steps if key[0] == number) for number in (num_rounds, num_rounds + 1))
+    assert moment(steps[last]).startswith(f"round {num_rounds}, step {last[1]} of ")
+    assert moment(steps[behind]).startswith(f"after round {num_rounds}: step {behind[1]} of ")
+    assert playground.text("#status").startswith(f"the whole run: completed · {num_rounds} rounds · ")
+
+
+def test_the_rounds_say_what_their_numbers_are(served: Served, open_page: Open, tmp_path: Path) -> None:
+    """Of a confidence that broke a tie there are as many decimals as tell it from the others: three at least."""
+    lines = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+    rounds = [line for line in lines if line["type"] == "tie.round"]
+    told = [("top1", (0.8, 0.9, 0.9)), ("top1", (0.95796, 0.95823, 0.9)), (None, (0.8, 0.9, 0.9))]
+    for ended, (tie_break, confidences) in zip(rounds, told, strict=False):
+        scores = zip(ended["scores"], (0.0, 0.0, -1.0), confidences, strict=True)
+        ended["tie_break"], ended["leader"] = tie_break, list(ended["scores"])[1]
+        ended["scores"] = {name: {"value": value, "tcc": -value, "top1": top1} for name, value, top1 in scores}
+    (tmp_path / "run.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    playground = open_page(served.url).ready()
+
+    playground.load(tmp_path / "run.ndjson")
+    playground.finished()
+
+    words = playground.text("#rounds-title + p")
+    assert words.startswith(
+        "Each member's score, the higher the better, with its mean confidence in brackets; ★ leads."
+    )
+    assert [word in words for word in ("by top1", "transcoded", "copied")] == [True] * 3
+    rows = [row.locator("td").all_inner_texts() for row in playground.page.locator("#rounds tbody tr").all()]
+    assert rows[0][:3] == ["0.000 (0.800)", "★ 0.000 (0.900)", "-1.000 (0.900)"]
+    assert rows[1][:3] == ["0.000 (0.9580)", "★ 0.000 (0.9582)", "-1.000 (0.9000)"]
+    assert rows[2][:3] == ["0.000 (0.80)", "★ 0.000 (0.90)", "-1.000 (0.90)"]
+
+
+def test_each_count_of_token_changes_says_over_what_it_is(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+
+    heads = playground.texts("#written thead th")
+    assert [head for head in heads if "TCC" in head] == ["TCC of the whole run"]
+    captions = playground.page.locator(".member >> nth=0 >> figcaption").evaluate_all(
+        "(them) => them.map((it) => it.firstChild.textContent.trim())"
+    )
+    assert captions == ["confidence", "round's TCC"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("length", "the canvas is full"),
+        ("stop", "ended before the canvas was full"),
+        ("deadline", "ended at the deadline"),
+        ("<b>", "ended by <b>"),
+    ],
+)
+def test_a_run_says_how_it_ended(served: Served, open_page: Open, tmp_path: Path, reason: str, words: str) -> None:
+    told = RECORDED.read_text(encoding="utf-8").replace('"finish_reason": "length"', f'"finish_reason": "{reason}"')
+    (tmp_path / "run.ndjson").write_text(told, encoding="utf-8")
+    playground = open_page(served.url).ready()
+
+    playground.load(tmp_path / "run.ndjson")
+    playground.finished()
+
+    facts = playground.text("#written .facts").split(" · ")
+    assert (facts[3], facts[-1]) == (words, "no approximation")
+
+
+def test_how_many_events_were_drawn_at_a_time_is_said_of_the_run_that_was_followed(
+    served: Served, open_page: Open
+) -> None:
+    """All but the last come at once, which the page then reads on to."""
+    reply = served.client.post("/v1/tie/generate", json={"prompt": PROMPT, "stream": True, "events": "step"})
+    at_once = reply.text.rstrip().rpartition("\n\n")[0] + "\n\n"
+    playground = open_page(served.url).ready()
+    playground.page.route(
+        "**/v1/tie/generate", lambda route: route.fulfill(body=at_once, content_type="text/event-stream")
+    )
+
+    playground.run(PROMPT).finished()
+
+    num, facts = at_once.count("data: "), playground.text("#written .facts")
+    assert playground.text("#status").endswith(f" · {num + 1} events · drawn up to {num} events at a time")
+    playground.load(RECORDED)
+    wait_until(lambda: playground.text("#written .facts") != facts)
+    assert playground.text("#status").endswith(" events")
+
+
+def test_the_legend_names_what_is_kept_and_what_nobody_is_known_to_have_written(
+    served: Served, open_page: Open
+) -> None:
+    playground = open_page(served.url).run(PROMPT).finished()
+
+    legend = playground.texts("[aria-label='states of a token'] li")
+    assert [entry for entry in legend if "kept" in entry] == ["a kept"]
+    assert "a writer not told" in legend
+    lines = [
+        playground.page.locator(f".sample.kept{kind}").first.evaluate("(it) => getComputedStyle(it).borderBottomStyle")
+        for kind in ("", ".by-nobody")
+    ]
+    assert lines == ["solid", "none"]
+
+
+def test_a_file_fills_in_the_prompt_that_it_tells(served: Served, open_page: Open, tmp_path: Path) -> None:
+    _, *events = RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)
+    hostile = json.dumps({"type": "page.request", "body": {"messages": [{"role": "user", "content": HOSTILE}]}}) + "\n"
+    (tmp_path / "told.ndjson").write_text(hostile + "".join(events))
+    (tmp_path / "silent.ndjson").write_text("".join(events))
+    playground = open_page(served.url).ready()
+    playground.page.fill("#prompt", "")
+    playground.run()
+    playground.page.wait_for_selector("#field-problem")
+
+    playground.load(tmp_path / "told.ndjson")
+    wait_until(lambda: playground.page.input_value("#prompt") == HOSTILE)
+
+    assert playground.page.locator("#field-problem").count() == 0
+    wait_until(lambda: playground.text("#announcements").startswith("The prompt is now: <img"))
+    playground.page.fill("#prompt", "my own")
+    playground.load(tmp_path / "silent.ndjson")
+    playground.page.wait_for_selector(".asked", state="hidden")
+    assert playground.page.input_value("#prompt") == "my own"
+    assert playground.page.evaluate("window.hacked") is None
 
 
 @pytest.mark.parametrize(
@@ -257,6 +395,55 @@ def test_an_option_that_is_refused_is_pointed_at(served: Served, open_page: Open
     playground.page.select_option("[data-param='unmasking.policy']", "threshold")
     playground.run().finished()
     assert playground.page.locator("[aria-invalid]").count() == 0
+
+
+def test_a_run_stays_until_the_first_event_of_the_next_one(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url, faults=("400",)).run(PROMPT).finished()
+    page = playground.page
+
+    def shown() -> list[Any]:
+        run = page.get_attribute("#result", "data-run")
+        return [run, playground.text("#answer"), playground.canvases(), playground.texts("#rounds tr")]
+
+    page.focus("#position")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    wait_until(lambda: playground.text("#moment").startswith("1 of "))
+    before = shown()
+    held: list[Route] = []
+    page.route("**/v1/tie/generate", lambda route: held.append(route))
+    page.fill("[data-param='tie.interval']", "0")
+    playground.run("another")
+    page.wait_for_selector("#stop", state="visible")
+    wait_until(lambda: playground.text("#status") == "asking" and len(held) == 1)
+    assert shown() == before
+
+    held[0].continue_()
+    page.wait_for_selector("#problem", state="visible")
+    page.wait_for_selector("#run", state="visible")
+
+    assert shown() == before
+    assert playground.text("#moment").startswith("1 of ")
+    assert playground.text("#status").startswith("the whole run: completed")
+    assert page.is_enabled("#export")
+    assert playground.text("#problem-advice").endswith(" What is shown below is the run before.")
+    page.unroute("**/v1/tie/generate")
+    page.fill("[data-param='tie.interval']", "")
+    playground.run()
+    wait_until(lambda: before[0] != page.get_attribute("#result", "data-run"))
+    playground.finished()
+    assert playground.text(".asked") == "to another"
+
+
+def test_a_refusal_of_the_first_run_speaks_of_no_run_before(served: Served, open_page: Open) -> None:
+    playground = open_page(served.url, faults=("400",)).ready()
+    playground.page.fill("[data-param='tie.interval']", "0")
+
+    playground.run()
+    playground.page.wait_for_selector("#problem", state="visible")
+
+    assert playground.text("#problem-advice") == "Change the request: the message says which part and how."
+    playground.page.wait_for_selector("#welcome", state="visible")
 
 
 def test_without_a_member_the_page_says_so_below_them_and_asks_nobody(served: Served, open_page: Open) -> None:

@@ -126,6 +126,6 @@ function factsOf({ canvas, probe, isFinished }) {
   if (isFinished && canvas.maskedLeft) return "complete: its last tokens were not told";
   if (canvas.maskedLeft === 0) return `complete: ${committed(canvas).length} tokens`;
   const confidence = probe?.top1 ? ` · confidence ${number(probe.top1)}` : ""; // 0: over no position
-  const measured = probe ? `TCC ${number(probe.tcc)}${confidence} · ` : "";
+  const measured = probe ? `round's TCC ${number(probe.tcc)}${confidence} · ` : "";
   return `${measured}${canvas.maskedLeft} masked`;
 }

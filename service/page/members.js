@@ -4,7 +4,7 @@ import { committed } from "./canvas.js";
 import { LineChart, greatest } from "./charts.js";
 import { element, setText } from "./elements.js";
 import { TokenGrid } from "./tokens.js";
-import { MASK, colourOf, letterOf, nameOf, number, visible } from "./words.js";
+import { MASK, colourOf, letterOf, nameOf, visible } from "./words.js";
 
 export class Members {
   #box;
@@ -122,10 +122,7 @@ function badgeText(badge, state) {
   return (words[badge.kind] ?? (() => `${lost}⇐ ${nameOf(state, badge.from)} (${visible(badge.kind)})`))();
 }
 
-function factsOf({ canvas, probe, isFinished }) {
+function factsOf({ canvas, isFinished }) {
   if (isFinished && canvas.maskedLeft) return "complete: its last tokens were not told";
-  if (canvas.maskedLeft === 0) return `complete: ${committed(canvas).length} tokens`;
-  const confidence = probe?.top1 ? ` · confidence ${number(probe.top1)}` : ""; // 0: over no position
-  const measured = probe ? `round's TCC ${number(probe.tcc)}${confidence} · ` : "";
-  return `${measured}${canvas.maskedLeft} masked`;
+  return canvas.maskedLeft ? `${canvas.maskedLeft} masked` : `complete: ${committed(canvas).length} tokens`;
 }

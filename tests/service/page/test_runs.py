@@ -132,6 +132,8 @@ def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open
 
     assert playground.text("#answer output") == events[-1]["answer"]
     assert len(playground.texts("#strip li")) == events[-1]["tie"]["rounds"]
+    facts = {"complete: 42 tokens", "complete: its last tokens were not told"}
+    assert set(playground.texts(".member .facts")) <= facts
 
 
 def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: Open) -> None:
@@ -146,7 +148,7 @@ def test_the_recorded_run_of_the_documents_is_shown(served: Served, open_page: O
     assert len(playground.texts("#strip li")) == end["tie"]["rounds"]
     names = next([model["id"] for model in event["models"]] for event in events if event["type"] == "tie.created")
     assert playground.texts(".member .guess") == [end["tie"]["candidates"][name] for name in names]
-    assert all(facts.startswith("complete") for facts in playground.texts(".member .facts"))
+    assert [facts.partition(":")[2] for facts in playground.texts(".member .facts")] == 3 * [" 42 tokens"]
 
 
 def test_what_follows_the_last_relay_is_no_round(served: Served, open_page: Open) -> None:

@@ -17,7 +17,7 @@ NOT_RUN = {
     r"make (test|check)|\.venv/bin/pytest .*": "it is what runs this",
     r"\.venv/bin/tie eval zoo .*weakest.*": "minutes; tests/docs/test_examples.py runs the like of other scores",
     r"make fmt": "tests/docs/test_references.py holds the pages that it writes to the code",
-    r"make demo": ("its recipe is one of the commands here, and .ci/run asks it for the right answer"),
+    r"make demo": "its recipe is one of the commands here, and .ci/run asks it for the right answer",
     r"make serve": "its recipe is the server that all examples ask",
     r"make (bench|eval|unequal)": "hours on an idle machine; its parts have tests of their own",
     r"\.venv/bin/python docs/draw_run\.py.*": "tests/docs/test_pictures.py runs it, into another folder",

@@ -1,6 +1,6 @@
 """Records made by hand: three members on items `q/0`, `q/1`, ..., and a side that answers from a script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from queue import SimpleQueue
 from threading import Thread
@@ -126,10 +126,15 @@ def completed(name: str, answer: str, candidates: Mapping[str, str]) -> Complete
 
 class ScriptedSide:
     """Answers every question with the number in it, from a thread of its own, the last asked first when all places are
-    taken. `failing` are the prompts that end in an error."""
+    taken. `failing` are the prompts that end in an error; `wrong`, by condition, those that get another answer."""
 
     def __init__(
-        self, at_once: int = 2, failing: Mapping[str, TieError] | None = None, *, is_here: bool = True
+        self,
+        at_once: int = 2,
+        failing: Mapping[str, TieError] | None = None,
+        *,
+        wrong: Mapping[str, Collection[str]] | None = None,
+        is_here: bool = True,
     ) -> None:
         self.at_once, self.is_here = at_once, is_here
         self.members = MEMBERS
@@ -138,6 +143,7 @@ class ScriptedSide:
         self.resolved: list[Mapping[str, Any]] = []
         self.most_at_once = 0
         self._failing = failing or {}
+        self._wrong = wrong or {}
         self._under_way: list[tuple[Question, Listener]] = []
         self._due: SimpleQueue[None] = SimpleQueue()
         Thread(target=self._answer, daemon=True).start()
@@ -163,5 +169,7 @@ class ScriptedSide:
             if question.prompt in self._failing:
                 listen(Failed(self._failing[question.prompt]))
                 continue
+            if question.prompt in self._wrong.get(question.condition.key, ()):
+                number = f"not {number}"
             listen(ended(1, "ann"))
             listen(completed(question.id, number, {"ann": number, "bob": "", "cat": number}))

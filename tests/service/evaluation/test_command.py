@@ -51,7 +51,7 @@ def test_a_report_is_written_and_its_right_answers_are_printed(tmp_path: Path) -
     (row,) = re.findall(r"^TIE, top1 +(\S+ \[.*?\]) ", result.stdout, re.MULTILINE)
     assert f"| TIE, top1 | {row} |" in report
     assert result.stdout.startswith("zoo, Right answers: 4 items\n")
-    assert "told apart from the post-generation ensemble, p < 0.05: no row\n" in result.stdout
+    assert "  not told apart: TIE, tcc; TIE, top1\n" in result.stdout
     assert result.stdout.endswith(f"the report: {tmp_path / 'report.md'}\n")
     assert len(records(tmp_path / "zoo.all.jsonl")) == 3 * 4
     assert "zoo: 12 of 12, 0 min left" in result.stderr

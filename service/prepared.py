@@ -64,7 +64,7 @@ def _check_prompt(body: GenerateBody, most_chars: int) -> None:
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "invalid_prompt", "give exactly one of `messages` and `prompt`", param="messages")
     if body.messages and not body.messages[-1].content.strip():
-        message = "the prompt is empty: write what the models are to answer in the last message"
+        message = "the last message is empty: write what the models are to answer, or leave it out"
         raise ApiError(400, "invalid_prompt", message, param=f"messages[{len(body.messages) - 1}].content")
     if body.num_chars > most_chars:
         message = f"{body.num_chars:,} characters of prompt exceed {most_chars:,}: shorten it"

@@ -75,19 +75,19 @@ def test_a_bad_body_names_its_field(served: Served, body: Any, status: int, code
     assert SECRET not in response.text
 
 
-@pytest.mark.parametrize("content", ["", "  \n"])
+@pytest.mark.parametrize(("role", "content"), [("user", ""), ("user", "  \n"), ("assistant", "")])
 @pytest.mark.parametrize(("path", "model"), [(GENERATE, {}), ("/v1/chat/completions", {"model": "tie"})])
 def test_a_conversation_that_asks_nothing_is_refused(
-    served: Served, path: str, model: dict[str, str], content: str
+    served: Served, path: str, model: dict[str, str], role: str, content: str
 ) -> None:
     said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-    body = {**model, "messages": [*said, {"role": "user", "content": content}]}
+    body = {**model, "messages": [*said, {"role": role, "content": content}]}
 
     response = served.client.post(path, json=body)
 
     error = checked(response)
     assert (response.status_code, error["code"], error["param"]) == (400, "invalid_prompt", "messages[2].content")
-    assert error["message"].startswith("the prompt is empty: write what the models are to answer")
+    assert error["message"] == "the last message is empty: write what the models are to answer, or leave it out"
 
 
 @pytest.mark.parametrize(

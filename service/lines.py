@@ -80,10 +80,12 @@ def _reason(tie: TieInfo) -> str:
     if tie.final_rule == "best_model":
         return "it is named as the best model"
     if tie.final_rule == "most_selected":
-        rounds = ", ".join(f"{name} {count}" for name, count in tie.wins.items())
-        others = _others_equal(tie.wins, tie.final_model)
+        wins = {name: count for name, count in tie.wins.items() if name in tie.candidates}
+        among = "of those that were there to the end, " if len(wins) < len(tie.wins) else ""
+        rounds = ", ".join(f"{name} {count}" for name, count in wins.items())
+        others = _others_equal(wins, tie.final_model)
         least = "; of these it wavered least" if others else ""
-        return f"{_it_and(others)} led the most rounds ({rounds}){least}"
+        return f"{among}{_it_and(others)} led the most rounds ({rounds}){least}"
     counts = "(token change count: " + ", ".join(f"{name} {_count_text(tcc)}" for name, tcc in tie.scores.items()) + ")"
     others = _others_equal(tie.scores, tie.final_model)
     if not others:

@@ -83,9 +83,12 @@ export function reasonText({ completed, models }) {
   if (Object.keys(tie.candidates).length === 1) return "it is the only one that was there to the end";
   if (tie.final_rule === "best_model") return "it is named as the best model";
   if (tie.final_rule === "most_selected") {
-    const others = othersEqual(tie.wins);
+    const names = Object.keys(tie.wins).filter((name) => Object.hasOwn(tie.candidates, name));
+    const wins = Object.fromEntries(names.map((name) => [name, tie.wins[name]]));
+    const among = names.length < Object.keys(tie.wins).length ? "of those that were there to the end, " : "";
+    const others = othersEqual(wins);
     const least = others.length ? "; of these it wavered least" : "";
-    return `${itAnd(others)} led the most rounds (${listed(tie.wins, 0)})${least}`;
+    return `${among}${itAnd(others)} led the most rounds (${listed(wins, 0)})${least}`;
   }
   const counts = `(token change count: ${listed(tie.scores, 3)})`;
   const others = othersEqual(tie.scores);

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from service.lines import MASK, rounds_text, score_text, summary_lines, visible
+from service.lines import MASK, score_text, summary_lines, visible
 from service.rows import Lines, Marks, Row
 from service.watch import CanvasView, Cell, WatchState
 from tie_core.events import Completed, RoundEnded
@@ -34,7 +34,6 @@ class Screen:
     def __init__(self, state: WatchState) -> None:
         self._state = state
         models = state.created.models if state.created is not None else ()
-        self._tokenizers = {model.id: model.tokenizer for model in models}
         self._colours = {model.id: COLOURS[model.index % len(COLOURS)] for model in models}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -115,7 +114,7 @@ class Screen:
         return text.append("┄" * max(width - text.cell_len, 0), "dim not bold not italic")
 
     def _cells(self, view: CanvasView, row: Row, marks: Marks, width: int) -> Text:
-        """The text of some positions; where there is room and they are known, with the limits of its tokens."""
+        """The text of some positions; where there is room, with the limits of its tokens."""
         text = Text()
         cells = view.region(row.region).cells
         shows_limits = CHIP_WIDTH * len(row.positions) <= width
@@ -125,16 +124,12 @@ class Screen:
                 is_active = row.region == marks.active.region and position in marks.active.positions
                 symbol, style = (ACTIVE_MASK, f"dim {self._colours[view.model]}") if is_active else (MASK, "dim")
                 text.append(symbol * (1 + shows_limits), style).append(" " * shows_limits)
-            elif shows_limits and self._is_own(cell, view):
+            elif shows_limits:
                 token = visible(cell.text).replace(" ", "␣") or END
                 text.append(token, self._style(cell, marks)).append("│", "dim")
             else:
                 text.append(visible(cell.text) or END, self._style(cell, marks))
         return text
-
-    def _is_own(self, cell: Cell, view: CanvasView) -> bool:
-        """Whether the cell is a token of this member, or of one with the same tokenizer."""
-        return self._tokenizers.get(cell.tokens_of) == self._tokenizers[view.model]
 
     def _style(self, cell: Cell, marks: Marks) -> str:
         colour = self._colours.get(cell.writer, "default")
@@ -192,6 +187,9 @@ class Screen:
         return text
 
     def _facts(self, view: CanvasView) -> Text:
+        completed = self._state.completed
+        if completed is not None and not completed.tie.partial and view.masked_left:
+            return Text("complete: its last tokens were not told", "dim")
         if view.probe is None or not view.masked_left:
             return Text(f"{view.masked_left} masked" if view.masked_left else "complete", "dim")
         top1 = f" · top1 {view.probe.top1:.2f}" if view.probe.top1 else ""  # 0: over no position
@@ -238,7 +236,7 @@ class Screen:
         if (moment := state.verdict or state.arrived) is not None:
             return _one_line(Text.assemble((f"round {moment.round}: ", "bold"), self._moment(moment)))
         if state.step:
-            return Text(f"{rounds_text(len(state.rounds))} · step {state.step}", "dim")
+            return Text(f"round {len(state.rounds) + 1} · step {state.step}", "dim")
         return Text("waiting for the first step", "dim")
 
     def _moment(self, moment: RoundEnded) -> Text:

@@ -3,6 +3,7 @@
 A relay hands over whole canvases, a step only its commits; text is made when a snapshot is sent, not before.
 """
 
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
@@ -10,7 +11,6 @@ from tie_core.canvas import Canvas
 from tie_core.events import Event, RoundEnded, StepTaken
 from tie_core.member import Member
 from tie_core.request import Request
-from tie_core.told import texts_by_position
 
 
 class States:
@@ -35,13 +35,22 @@ class States:
             self._committed = {name: {} for name in self._committed}
 
     def tokens(self) -> dict[str, Any]:
-        """Per member the text of each generated position, null for a mask."""
+        """Per member the text of each generated position, null for a mask.
+
+        Positions are counted behind the longest suffix, as in all events: a shorter one is filled up with "".
+        """
         num_suffix = max(canvas.layout.suffix for canvas in self._canvases)
         return {
-            member.name: {"tokens": self._texts(member, canvas, num_suffix)}
+            member.name: {"tokens": _texts(member, canvas, num_suffix, self._committed[member.name])}
             for member, canvas in zip(self._members, self._canvases, strict=True)
         }
 
-    def _texts(self, member: Member, canvas: Canvas, num_suffix: int) -> list[str | None]:
-        committed, texts = self._committed[member.name], texts_by_position(member, canvas, num_suffix)
-        return [committed.get(position) if text is None else text for position, text in enumerate(texts)]
+
+def _texts(member: Member, canvas: Canvas, num_suffix: int, committed: Mapping[int, str]) -> list[str | None]:
+    texts: list[str | None] = [
+        None if canvas.is_masked(position) else member.vocabulary.decode((canvas.generated[position],))
+        for position in range(canvas.layout.length)
+    ]
+    answer = canvas.layout.answer_region
+    texts[answer.start : answer.start] = [""] * (num_suffix - canvas.layout.suffix)
+    return [committed.get(position) if text is None else text for position, text in enumerate(texts)]

@@ -4,27 +4,28 @@ Runs no model and draws nothing. Knows text and positions only: a server's event
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from tie_core.events import AnswerProbe, CanvasInfo, Completed, Created, Event, Failed, RelayInfo, RoundEnded, StepTaken
 
 RegionName = Literal["reasoning", "answer"]
 REGIONS: tuple[RegionName, ...] = ("reasoning", "answer")
+HALF_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
+"""What a token is told as that holds a part of a character."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """A committed token, the member that wrote its text, and the member whose token it is. Equal to itself alone.
+    """A committed token and the member that wrote its text (empty: nobody knows). Equal to itself alone.
 
-    A relay keeps the writer. Where no steps are told, a transcoded canvas is known in the leader's tokens alone.
+    A relay keeps the writer.
     """
 
     text: str
     confidence: float | None
     writer: str
-    tokens_of: str
 
 
 class Region:
@@ -69,29 +70,39 @@ class Region:
         text = "".join(cell.text for cell in other.committed)
         return tuple(cell for start, cell in self.located() if not text.startswith(cell.text, start))
 
-    def retold(self, texts: Sequence[str | None], tokens_of: str) -> "Region":
-        """The same text in another member's tokens, which keep its writers. Blocks are counted from its first mask."""
-        twin, written, offset = Region(len(self.cells), self.block_size), Written(self), 0
-        for place, text in enumerate(texts):
-            if text is not None:
-                old = written.find(offset, text)
-                confidence, writer = (old.confidence, old.writer) if old is not None else (None, "")
-                twin.cells[place] = Cell(text, confidence, writer, tokens_of)
-                offset += len(text)
-        twin.origin = twin.first_masked
-        return twin
-
 
 class Written:
-    """Who wrote what of a region's committed text, as it was when this was made."""
+    """Who wrote what of a region's committed text, asked for its pieces from the left.
+
+    The tokens of one member tell half characters where another's tell whole ones: who comes next is found behind them.
+    """
 
     def __init__(self, region: Region) -> None:
         located = list(region.located())
         self._starts = [start for start, _ in located]
         self._cells = [cell for _, cell in located]
+        self._text = "".join(cell.text for cell in self._cells)
+        self._offset = 0
+        self._is_lost = False
 
-    def find(self, offset: int, text: str) -> Cell | None:
-        """The cell that holds the first character of `text` at this place; an empty text is found in an empty cell."""
+    def next(self, text: str) -> Cell | None:
+        """The cell that holds the first character of the next text; that of an empty text is empty."""
+        if self._is_lost and text and HALF_CHARACTER not in text:
+            self._find(text)
+        told = self._text[self._offset : self._offset + max(len(text), 1)]
+        if told != text and HALF_CHARACTER in told + text:
+            self._is_lost = True
+            return self._at(self._offset, told)
+        cell = self._at(self._offset, text)
+        self._offset += len(text)
+        return cell
+
+    def _find(self, text: str) -> None:
+        found = self._text.find(text, self._offset)
+        if found >= 0:
+            self._offset, self._is_lost = found, False
+
+    def _at(self, offset: int, text: str) -> Cell | None:
         at = bisect_left(self._starts, offset)
         last = bisect_right(self._starts, offset)
         for start, cell in zip(self._starts[max(at - 1, 0) : last], self._cells[max(at - 1, 0) : last], strict=True):
@@ -117,6 +128,7 @@ class CanvasView:
     guesses: tuple[str, str] = ("", "")
     fresh: tuple[Cell, ...] = ()
     rejected: tuple[Cell, ...] = ()
+    settled: dict[int, str] = field(default_factory=dict)  # the canvas after the last round, by position
 
     def region(self, name: RegionName) -> Region:
         return self.reasoning if name == "reasoning" else self.answer
@@ -138,7 +150,7 @@ class CanvasView:
             self.answer.cells[offset] = cell
 
     def step(self, event: StepTaken) -> None:
-        self.fresh = tuple(Cell(text, confidence, self.model, self.model) for _, text, confidence in event.set)
+        self.fresh = tuple(Cell(text, confidence, self.model) for _, text, confidence in event.set)
         for (position, _, _), cell in zip(event.set, self.fresh, strict=True):
             self.place(position, cell)
         self.masked_left = event.masked_left
@@ -147,17 +159,34 @@ class CanvasView:
     def show_probe(self, probe: AnswerProbe) -> None:
         self.probe, self.guesses = probe, (self.guesses[1], probe.text)
 
+    def rewrite(self, source: "CanvasView", confidences: Mapping[int, float | None], writer: str) -> None:
+        """The settled tokens and no others. Who wrote one is looked up in the source's text; it is `writer` if not
+        found.
+        """
+        written = {name: Written(source.region(name)) for name in REGIONS}
+        for name in REGIONS:
+            self.region(name).cells = [None] * len(self.region(name).cells)
+        for position, text in sorted(self.settled.items()):
+            old = written["reasoning" if position < len(self.reasoning.cells) else "answer"].next(text)
+            confidence = confidences.get(position)
+            if old is not None and confidence is None:
+                confidence = old.confidence
+            self.place(position, Cell(text, confidence, writer if old is None else old.writer))
+        self.masked_left = (self.reasoning.cells + self.answer.cells).count(None)
+
     def adopt(self, leading: "CanvasView", relay: RelayInfo) -> None:
-        """Take over the leader's canvas. Its cells keep their writers; what is new here is fresh."""
-        reasoning, answer = leading.reasoning.copy(), leading.answer.copy()
-        self.masked_left = leading.masked_left
-        if relay.tokens is not None:
-            start, length = self.answer_start, len(answer.cells)
-            reasoning = reasoning.retold(relay.tokens[: len(reasoning.cells)], self.model)
-            answer = answer.retold(relay.tokens[start : start + length], self.model)
-            self.masked_left = (reasoning.cells + answer.cells).count(None)
-        self.fresh = reasoning.differing(self.reasoning) + answer.differing(self.answer)
-        self.reasoning, self.answer = reasoning, answer
+        """Take over the leader's canvas, unless it overflows. Cells keep their writers; what is new here is fresh."""
+        self.settled = _changed(self.settled, relay)
+        if relay.result == "overflow":
+            return
+        before = self.reasoning.copy(), self.answer.copy()
+        self.rewrite(leading, {}, "")
+        self.fresh = self.reasoning.differing(before[0]) + self.answer.differing(before[1])
+        for name in REGIONS:
+            if relay.result == "transcoded":  # blocks are counted from the receiver's first mask
+                self.region(name).origin = self.region(name).first_masked
+            elif relay.result == "copied":
+                self.region(name).origin = leading.region(name).origin
 
     def clear_marks(self) -> None:
         self.fresh = self.rejected = ()
@@ -205,8 +234,7 @@ class WatchState:
         self._clear_marks()
         self.arrived = event
         for relay in event.relayed:
-            if relay.result != "overflow":
-                self.views[relay.to].adopt(self.views[event.leader], relay)
+            self.views[relay.to].adopt(self.views[event.leader], relay)
 
     def _step(self, event: StepTaken) -> None:
         if self.arrived is not None:
@@ -227,28 +255,19 @@ class WatchState:
 
     def _reconcile(self, leading: CanvasView, event: RoundEnded) -> None:
         """Write the leader's canvas by what the round says: right even where step events are missing."""
-        for position in event.unset:
-            self._kept.pop(position, None)
-        self._kept.update({position: text for position, text, _ in event.set})
-        confidences = {position: confidence for position, _, confidence in event.set}
-        before = {name: Written(leading.region(name)) for name in REGIONS}
-        offsets = dict.fromkeys(REGIONS, 0)
-        leading.reasoning.cells[:] = [None] * len(leading.reasoning.cells)
-        leading.answer.cells[:] = [None] * len(leading.answer.cells)
-        for position, text in sorted(self._kept.items()):
-            name: RegionName = "reasoning" if position < len(leading.reasoning.cells) else "answer"
-            old = before[name].find(offsets[name], text) or Cell(text, None, event.leader, event.leader)
-            confidence = confidences.get(position)
-            confidence = old.confidence if confidence is None else confidence
-            leading.place(position, Cell(text, confidence, old.writer, event.leader))
-            offsets[name] += len(text)
-        leading.masked_left = event.masked_left
+        leading.settled = self._kept = _changed(self._kept, event)
+        leading.rewrite(leading, {position: confidence for position, _, confidence in event.set}, event.leader)
         leading.show_probe(event.answer_probe)
 
     def _clear_marks(self) -> None:
         self.arrived = None
         for view in self.views.values():
             view.clear_marks()
+
+
+def _changed(texts: Mapping[int, str], change: RoundEnded | RelayInfo) -> dict[int, str]:
+    left = {position: text for position, text in texts.items() if position not in change.unset}
+    return left | {position: text for position, text, _ in change.set}
 
 
 def _blank_view(model: str, shape: CanvasInfo) -> CanvasView:

@@ -46,26 +46,6 @@ def test_steps_are_told_only_to_those_who_ask(ensemble):
     assert told[1] >= 2 * 20
 
 
-def test_who_asks_for_steps_is_told_a_transcoded_canvas_in_the_receivers_tokens(ensemble):
-    by_detail = {
-        detail: [
-            relay
-            for event in ensemble.generate(MESSAGES, **SHAPE, detail=detail)
-            if isinstance(event, RoundEnded)
-            for relay in event.relayed
-        ]
-        for detail in ("round", "step")
-    }
-    alike = tie_core.Ensemble("alike", [tiny("llada-tiny"), tiny("llada-tiny")])
-    copied = [event for event in alike.generate(MESSAGES, **SHAPE, detail="step") if isinstance(event, RoundEnded)]
-
-    assert {relay.tokens for relay in by_detail["round"]} == {None}
-    told = [relay.tokens for relay in by_detail["step"] if relay.result == "transcoded"]
-    assert told
-    assert all(None in tokens and any(tokens) for tokens in told)
-    assert {relay.tokens for event in copied for relay in event.relayed} == {None}
-
-
 def test_defaults_lie_under_the_request_and_policy_defaults_between():
     ensemble = tie_core.Ensemble(
         "tiny", [tiny("llada-tiny")], {**SHAPE, "interval": 8}, {"threshold": {"interval": 3, "tau": 0.5}}

@@ -70,14 +70,15 @@ class ScoreInfo:
 class RelayInfo:
     """How the leader's canvas reached one member.
 
-    `tokens`, for listeners that ask for steps, is the canvas as that member has it where its tokens are others than the
-    leader's: the text of each generated position, None for a mask.
+    Applying `unset`, then `set`, to that member's canvas after the last round gives the one it goes on from, in its own
+    tokens, whatever steps it made in between.
     """
 
     to: str
     result: RelayResult
     remasked: int
-    tokens: tuple[str | None, ...] | None = None
+    set: tuple[Placed, ...]
+    unset: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

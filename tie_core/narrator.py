@@ -40,7 +40,6 @@ from tie_core.told import (
     before_first_mask,
     finish_reason_of,
     text_of,
-    texts_by_position,
     told_tokens,
     usage_of,
 )
@@ -142,7 +141,8 @@ class Narrator:
         self._wins[leader] += 1
         self._switches += ended.switched
         self._rounds = ended.number
-        self._leader, self._canvases = leader, ended.canvases
+        before, self._canvases = self._canvases, ended.canvases
+        self._leader = leader
         placed, unset = self._show(leading)
         yield RoundEnded(
             round=ended.number,
@@ -156,7 +156,9 @@ class Narrator:
             tie_break=ended.leader.tie_break,
             set=placed,
             unset=unset,
-            relayed=tuple(self._relay(relay, leader, ended.canvases[relay.member]) for relay in ended.relayed),
+            relayed=tuple(
+                self._relay(relay, before[relay.member], ended.canvases[relay.member]) for relay in ended.relayed
+            ),
             nfe=self._nfe(),
             masked_left=leading.end.masked_left,
             answer_probe=answer_probe_of(self._request.members[leader], leading.end, leading.history),
@@ -267,13 +269,27 @@ class Narrator:
             for member, name in enumerate(self._names)
         }
 
-    def _relay(self, relay: Relayed, leader: int, canvas: Canvas) -> RelayInfo:
-        receiver, sender = self._request.members[relay.member], self._request.members[leader]
-        is_in_others = receiver.vocabulary.fingerprint != sender.vocabulary.fingerprint and relay.result != "overflow"
-        tokens = None
-        if is_in_others and self._request.detail == "step":
-            tokens = tuple(texts_by_position(receiver, canvas, self._num_suffix))
-        return RelayInfo(receiver.name, relay.result, relay.remasked, tokens)
+    def _relay(self, relay: Relayed, before: Canvas, after: Canvas) -> RelayInfo:
+        """With what changed on the member's canvas between two rounds."""
+        receiver, suffix = self._request.members[relay.member], after.layout.suffix_region
+        changed = [
+            position
+            for position, (old, new) in enumerate(zip(before.generated, after.generated, strict=True))
+            if old != new and position not in suffix
+        ]
+        return RelayInfo(
+            receiver.name,
+            relay.result,
+            relay.remasked,
+            set=tuple(
+                Placed(
+                    self._told(relay.member, position), receiver.vocabulary.decode((after.generated[position],)), None
+                )
+                for position in changed
+                if not after.is_masked(position)
+            ),
+            unset=tuple(self._told(relay.member, position) for position in changed if after.is_masked(position)),
+        )
 
     def _show(self, leading: Trajectory) -> tuple[tuple[Placed, ...], tuple[int, ...]]:
         """What changes on screen when the leader's canvas replaces the last shown one."""

@@ -13,20 +13,6 @@ def text_of(member: Member, canvas: Canvas, region: range) -> str:
     return member.vocabulary.decode(member.vocabulary.until_end(tokens))
 
 
-def texts_by_position(member: Member, canvas: Canvas, num_suffix: int) -> list[str | None]:
-    """The text of each generated position, None for a mask.
-
-    Positions are counted behind the longest suffix, as in all events: a shorter one is filled up with "".
-    """
-    texts: list[str | None] = [
-        None if canvas.is_masked(position) else member.vocabulary.decode((canvas.generated[position],))
-        for position in range(canvas.layout.length)
-    ]
-    answer = canvas.layout.answer_region
-    texts[answer.start : answer.start] = [""] * (num_suffix - canvas.layout.suffix)
-    return texts
-
-
 def told_tokens(member: Member, canvas: Canvas) -> list[tuple[int, ...]]:
     """Of each region, up to its first end token or mask: behind a mask is no text, since words would be missing."""
     told = [before_first_mask(canvas, region) for region in canvas.layout.regions]

@@ -1,11 +1,11 @@
 /** One member's canvas as far as its events tell it: values that are never changed, only replaced.
  *
- * A cell is a committed token: `{text, confidence, writer, tokensOf, isKept}`, null where masked. `writer` is the
- * member that wrote it (null: nobody knows, since events were merged), `tokensOf` the one whose token it is; `isKept`
- * says that a relay handed it on. Where no steps are told, a transcoded canvas is known in the leader's tokens alone.
+ * A cell is a committed token: `{text, confidence, writer, isKept}`, null where masked. `writer` is the member that
+ * wrote it (null: nobody knows, since events were merged); `isKept` says that a relay handed it on.
  */
 
 export const REGIONS = ["reasoning", "answer"];
+const HALF_CHARACTER = "\ufffd"; // what a token is told as that holds a part of a character
 
 export function blankCanvas(shape) {
   return {
@@ -20,41 +20,33 @@ export function blankCanvas(shape) {
 
 /** The canvas after a denoising step of its own member. */
 export function stepped(canvas, model, set, maskedLeft) {
-  const fresh = set.map(([, text, confidence]) => cell(text, confidence, model, model, false));
+  const fresh = set.map(([, text, confidence]) => cell(text, confidence, model, false));
   const positions = set.map(([position]) => position);
   return { ...placed(canvas, positions, fresh), maskedLeft, fresh };
 }
 
-/** The leader's canvas by what its round says: right even where steps are missing. `kept` maps positions to texts. */
-export function reconciled(canvas, model, kept, set, maskedLeft) {
-  const confidences = new Map(set.map(([position, , confidence]) => [position, confidence]));
-  const writers = { reasoning: walk(canvas.reasoning), answer: walk(canvas.answer) };
-  const positions = [...kept.keys()].sort((one, other) => one - other);
-  const cells = positions.map((position) => {
-    const text = kept.get(position);
-    const name = position < canvas.reasoning.cells.length ? "reasoning" : "answer";
-    const old = writers[name](text);
-    const confidence = confidences.get(position) ?? old?.confidence ?? null;
-    const isSame = old && old.isKept && old.text === text && old.confidence === confidence && old.tokensOf === model;
-    return isSame ? old : cell(text, confidence, old ? old.writer : model, model, true);
-  });
-  const blank = { ...canvas, reasoning: masked(canvas.reasoning), answer: masked(canvas.answer) };
-  return { ...placed(blank, positions, cells), maskedLeft, fresh: [] };
+/** The leader's canvas by what its round says: right even where steps are missing. `texts` are by position. */
+export function reconciled(canvas, model, texts, set) {
+  return written(canvas, canvas, texts, { writer: model, isKept: true, set });
 }
 
-/** The leader's canvas as another member has it now, in that member's `tokens` where they are told. Cells keep their
- * writers, and blocks are counted from its first mask.
+/** The canvas of a member that the leader's was handed to: its own tokens, with the writers of the leader's text. In a
+ * transcoded one blocks are counted from the first mask.
  */
-export function adopted(canvas, leading, model, tokens) {
-  const { reasoning, answer, maskedLeft } = leading;
-  const taken = { ...canvas, reasoning, answer, maskedLeft };
-  const next = Array.isArray(tokens) ? countedAnew(retold(taken, model, tokens, true)) : taken;
+export function adopted(canvas, leading, texts, result) {
+  const next = written(canvas, leading, texts, { writer: null, isKept: true });
+  for (const name of REGIONS) {
+    const first = next[name].cells.indexOf(null);
+    if (result === "transcoded") next[name].origin = first < 0 ? next[name].cells.length : first;
+    if (result === "copied") next[name].origin = leading[name].origin;
+  }
   return { ...next, fresh: REGIONS.flatMap((name) => differing(next[name], canvas[name])) };
 }
 
-/** The canvas that a snapshot tells. */
-export function replaced(canvas, model, tokens) {
-  return { ...retold(canvas, model, tokens, false), fresh: [] };
+/** The canvas that a snapshot tells: `tokens` by position, null for a mask. */
+export function replaced(canvas, tokens) {
+  const texts = new Map([...tokens.entries()].filter(([, text]) => text !== null));
+  return written(canvas, canvas, texts, { writer: null, isKept: false });
 }
 
 /** The canvas with everything on it kept: the final answer's. */
@@ -90,39 +82,34 @@ function region(length) {
   return { cells: new Array(length).fill(null), origin: 0 };
 }
 
-function cell(text, confidence, writer, tokensOf, isKept) {
-  return { text: String(text), confidence, writer, tokensOf, isKept };
+function cell(text, confidence, writer, isKept) {
+  return { text: String(text), confidence, writer, isKept };
 }
 
 function masked(one) {
   return { ...one, cells: new Array(one.cells.length).fill(null) };
 }
 
-/** A canvas by the texts of all positions, and the writers of those cells whose text is where it was. */
-function retold(canvas, model, tokens, isKept) {
-  const starts = { reasoning: 0, answer: canvas.answerStart };
-  const [reasoning, answer] = REGIONS.map((name) => {
-    const old = walk(canvas[name]);
-    const cells = canvas[name].cells.map((_, index) => {
-      const text = tokens[starts[name] + index] ?? null;
-      if (text === null) return null;
-      const known = old(String(text));
-      if (known?.text === text) return known;
-      return cell(text, known?.confidence ?? null, known?.writer ?? null, model, isKept);
-    });
-    return { ...canvas[name], cells };
+/** These tokens and no others. Who wrote one is looked up in the source's text; it is `writer` if not found there. */
+function written(canvas, source, texts, { writer, isKept, set = [] }) {
+  const confidences = new Map(set.map(([position, , confidence]) => [position, confidence]));
+  const walks = { reasoning: walk(source.reasoning), answer: walk(source.answer) };
+  const positions = [...texts.keys()].sort((one, other) => one - other).filter((position) => isCell(canvas, position));
+  const cells = positions.map((position) => {
+    const text = String(texts.get(position));
+    const old = walks[position < canvas.reasoning.cells.length ? "reasoning" : "answer"](text);
+    const confidence = confidences.get(position) ?? old?.confidence ?? null;
+    const isSame = old?.text === text && old.confidence === confidence && (old.isKept || !isKept);
+    return isSame ? old : cell(text, confidence, old ? old.writer : writer, isKept);
   });
-  const maskedLeft = [...reasoning.cells, ...answer.cells].filter((one) => one === null).length;
-  return { ...canvas, reasoning, answer, maskedLeft };
+  const blank = { ...canvas, reasoning: masked(canvas.reasoning), answer: masked(canvas.answer) };
+  const next = placed(blank, positions, cells);
+  const maskedLeft = [...next.reasoning.cells, ...next.answer.cells].filter((one) => one === null).length;
+  return { ...next, maskedLeft, fresh: [] };
 }
 
-function countedAnew(canvas) {
-  const [reasoning, answer] = REGIONS.map((name) => {
-    const { cells } = canvas[name];
-    const first = cells.indexOf(null);
-    return { cells, origin: first < 0 ? cells.length : first };
-  });
-  return { ...canvas, reasoning, answer };
+function isCell(canvas, position) {
+  return position < canvas.reasoning.cells.length || position >= canvas.answerStart;
 }
 
 /** Positions are offsets in the generated part; what lies in the suffix or beyond the canvas is nobody's cell. */
@@ -141,17 +128,30 @@ function placed(canvas, positions, cells) {
   };
 }
 
-/** A function that is asked for the texts of a region in order, and gives the cell that wrote each one's beginning. */
+/** A function that is asked for the texts of a region in order, and gives the cell that wrote each one's beginning. The
+ * tokens of one member tell half characters where another's tell whole ones: who comes next is found behind them.
+ */
 function walk({ cells }) {
   const old = cells.filter((one) => one !== null);
+  const all = old.map((one) => one.text).join("");
   let [index, start, offset] = [0, 0, 0]; // the old cell, where its text begins, and where the next text does
+  let isLost = false;
   return (text) => {
+    if (isLost && text !== "" && !text.includes(HALF_CHARACTER)) {
+      const found = all.indexOf(text, offset);
+      if (found >= 0) [offset, isLost] = [found, false];
+    }
     const isBehind = (one) => start + Math.max(one.text.length, 1) <= offset || (one.text === "" && text !== "");
     while (index < old.length && isBehind(old[index])) {
       start += old[index].text.length;
       index += 1;
     }
     const found = index < old.length && start <= offset ? old[index] : null;
+    const told = all.slice(offset, offset + Math.max(text.length, 1));
+    if (told !== text && (told + text).includes(HALF_CHARACTER)) {
+      isLost = true;
+      return found;
+    }
     const at = offset - start;
     offset += text.length;
     return found && found.text.slice(at, at + 1) === text.slice(0, 1) ? found : null;

@@ -81,6 +81,7 @@ function create(state, event) {
       canvas: blankCanvas(canvas),
       probe: null,
       guesses: ["", ""], // the texts of the last two answer probes
+      settled: new Map(), // the canvas after the last round: text by position
       isFinished: false, // its canvas is complete, whatever of it was told
       badge: null, // what the last round was for this member
       history: [], // {round, confidence, tcc}, one for each step
@@ -125,17 +126,15 @@ function snapshot(state, event) {
   const views = state.views.map((view, index) => {
     const name = state.models[index].id;
     const told = Object.hasOwn(event.models, name) ? event.models[name].tokens : null;
-    return told ? { ...view, canvas: replaced(view.canvas, name, told) } : view;
+    return told ? { ...view, canvas: replaced(view.canvas, told) } : view;
   });
   return { ...state, phase: "running", views, moment: { type: "snapshot", round: event.round } };
 }
 
 function relay(state, event) {
   const leader = indexOfModel(state, event.leader);
-  const kept = new Map(state.kept);
-  for (const position of event.unset) kept.delete(position);
-  for (const [position, text] of event.set) kept.set(position, String(text));
-  const leading = reconciled(state.views[leader].canvas, event.leader, kept, event.set, event.masked_left);
+  const kept = changed(state.kept, event);
+  const leading = reconciled(state.views[leader].canvas, event.leader, kept, event.set);
   const views = state.views.map((view, index) => ({
     ...view,
     ...handed(view, state.models[index].id, event, leading),
@@ -143,7 +142,7 @@ function relay(state, event) {
   }));
   const probe = event.answer_probe;
   const guesses = [views[leader].guesses[1], String(probe.text)];
-  views[leader] = { ...views[leader], canvas: leading, probe, guesses };
+  views[leader] = { ...views[leader], canvas: leading, settled: kept, probe, guesses };
   return {
     ...state,
     phase: "running",
@@ -162,8 +161,17 @@ function handed(view, name, event, leading) {
   const relayed = event.relayed.find((one) => one.to === name);
   if (!relayed) return { canvas, badge: loss ? { kind: "lost", reason: loss.reason } : null };
   const badge = { kind: relayed.result, from: event.leader, reason: loss?.reason };
-  if (relayed.result === "overflow") return { canvas, badge };
-  return { canvas: adopted(view.canvas, leading, name, relayed.tokens), badge };
+  const settled = changed(view.settled, relayed);
+  if (relayed.result === "overflow") return { canvas, settled, badge };
+  return { canvas: adopted(view.canvas, leading, settled, relayed.result), settled, badge };
+}
+
+/** Texts by position, after a round. */
+function changed(texts, { set, unset }) {
+  const left = new Map(texts);
+  for (const position of unset) left.delete(position);
+  for (const [position, text] of set) left.set(position, String(text));
+  return left;
 }
 
 /** Where nobody told the steps, the round's score is the one point that there is. */

@@ -47,13 +47,6 @@ def tokens(model: str, line: str) -> list[str]:
     return [*line[:5], line[5:7], line[7:9], line[9:]]
 
 
-def received(model: str, lines: Sequence[str], answer: Sequence[str] = ()) -> tuple[str | None, ...]:
-    """The positions of a member's canvas with these lines and these tokens of the answer."""
-    reasoning = [text for line in lines for text in tokens(model, line)]
-    masks = [None] * (R - len(reasoning)), [None] * (A - len(answer))
-    return (*reasoning, *masks[0], *[""] * S, *answer, *masks[1])
-
-
 def created() -> Created:
     models = tuple(ModelInfo(name, "zoo", name, index) for index, name in enumerate(WRITTEN))
     return Created("tie-1", "tie", models, CanvasInfo(R + S + A, 8, R, S, A), OPTIONS, 0)
@@ -82,7 +75,7 @@ def round_ended(
     placed: tuple[Placed, ...],
     *,
     switched: bool = False,
-    tokens: tuple[str | None, ...] | None = None,
+    relayed: Sequence[Placed] = (),
 ) -> RoundEnded:
     other = "pair" if leader == "digit" else "digit"
     return RoundEnded(
@@ -94,7 +87,7 @@ def round_ended(
         tie_break=None,
         set=placed,
         unset=(),
-        relayed=(RelayInfo(other, "transcoded", 0, tokens),),
+        relayed=(RelayInfo(other, "transcoded", 0, tuple(relayed), ()),),
         nfe={"digit": NfeInfo(8 * number, 0), "pair": NfeInfo(8 * number, 0)},
         masked_left=R + A - 8 * number,
         answer_probe=AnswerProbe(ANSWER, 0.125, 0.91),
@@ -106,6 +99,11 @@ def placed_line(model: str, index: int, confidence: float | None = 0.97) -> tupl
     return tuple((8 * index + offset, text, confidence) for offset, text in enumerate(line))
 
 
+def kept_line(model: str, index: int) -> tuple[Placed, ...]:
+    """A line that is relayed, in the receiver's tokens."""
+    return tuple(Placed(8 * index + offset, text, None) for offset, text in enumerate(tokens(model, KEPT[index])))
+
+
 def rounds() -> list[RoundEnded]:
     """What the driver tells: `set` is what differs from the last leader's canvas, in the new leader's tokens."""
     relayed = tuple(
@@ -114,16 +112,10 @@ def rounds() -> list[RoundEnded]:
         if text != tokens("pair", WRITTEN["pair"][0])[position]
     )
     return [
-        round_ended(1, "pair", placed_line("pair", 0), tokens=received("digit", KEPT[:1])),
-        round_ended(2, "digit", relayed + placed_line("digit", 1), switched=True, tokens=received("pair", KEPT[:2])),
-        round_ended(3, "digit", placed_line("digit", 2), tokens=received("pair", KEPT)),
+        round_ended(1, "pair", placed_line("pair", 0), relayed=kept_line("digit", 0)),
+        round_ended(2, "digit", relayed + placed_line("digit", 1), switched=True, relayed=kept_line("pair", 1)),
+        round_ended(3, "digit", placed_line("digit", 2), relayed=kept_line("pair", 2)),
     ]
-
-
-def rounds_alone() -> list[RoundEnded]:
-    """What somebody is told who asks for no steps."""
-    untold = [tuple(replace(relay, tokens=None) for relay in ended.relayed) for ended in rounds()]
-    return [replace(ended, relayed=relayed) for ended, relayed in zip(rounds(), untold, strict=True)]
 
 
 def answer_steps() -> Iterator[StepTaken]:
@@ -142,8 +134,21 @@ def completing_round() -> RoundEnded:
     placed = [Placed(position, text, None) for position, text in enumerate(cells)]
     pairs = [ANSWER[index : index + 2] for index in range(0, A, 2)]
     placed += [Placed(R + S + index, text, 0.9) for index, text in enumerate([*pairs, "", "", ""])]
-    ended = round_ended(4, "pair", tuple(placed), switched=True, tokens=received("digit", KEPT, ANSWER))
+    digits = [Placed(R + S + index, text, None) for index, text in enumerate(ANSWER)]
+    ended = round_ended(4, "pair", tuple(placed), switched=True, relayed=digits)
     return replace(ended, masked_left=6)
+
+
+def half_characters() -> list[Event]:
+    """`pair` has two tokens for a character for which `digit` has one; either leads once."""
+    whole = [Placed(position, text, 0.9) for position, text in enumerate("é12")]
+    halves = [Placed(position, text, None) for position, text in enumerate(("\ufffd", "\ufffd", "1", "2"))]
+    back = [*halves, Placed(4, "3", 0.9)]
+    return [
+        created(),
+        replace(round_ended(1, "digit", tuple(whole), relayed=halves), masked_left=39),
+        replace(round_ended(2, "pair", tuple(back), switched=True, relayed=[Placed(3, "3", None)]), masked_left=37),
+    ]
 
 
 def completed(answer: str = ANSWER) -> Completed:

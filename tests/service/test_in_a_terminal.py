@@ -69,7 +69,7 @@ def test_a_terminal_may_be_resized_meanwhile(saved: Path) -> None:
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_is_broken_off_leaves_nothing_behind(sent: signal.Signals, code: int, saved: Path) -> None:
     with terminal("replay", str(saved)) as shown:
-        shown.wait_for("0 rounds · step")
+        shown.wait_for("round 1 · step")
         shown.send(sent)
 
         assert shown.end() == code
@@ -80,7 +80,7 @@ def test_what_is_broken_off_leaves_nothing_behind(sent: signal.Signals, code: in
 def test_a_run_of_models_here_can_be_broken_off() -> None:
     """A thread is inside a model then, over which Python's own end may abort."""
     with terminal("run", story.PROMPT, "--watch", "--pace", "0.5") as shown:
-        shown.wait_for("0 rounds · step")
+        shown.wait_for("round 1 · step")
         shown.send(signal.SIGINT)
 
         assert shown.end() == 130

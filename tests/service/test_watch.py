@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests import members
 from tests.service import story
 from tie_core import Ensemble, zoo
 from tie_core.errors import MemberError, TieError
-from tie_core.events import CanvasInfo, Event, Failed, ModelInfo, RelayInfo, RoundEnded, StepTaken
+from tie_core.events import CanvasInfo, Event, Failed, ModelInfo, Placed, RelayInfo, RoundEnded, StepTaken
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 50)]
 
@@ -88,7 +89,7 @@ def test_relayed_tokens_keep_their_writer() -> None:
 
 
 def test_a_member_that_overflowed_keeps_its_own_canvas() -> None:
-    ended = dataclasses.replace(story.rounds()[0], relayed=(RelayInfo("digit", "overflow", 0),))
+    ended = dataclasses.replace(story.rounds()[0], relayed=(RelayInfo("digit", "overflow", 0, (), ()),))
     state = watched([story.created(), *story.line_steps(0), ended])
 
     state.relay()
@@ -98,7 +99,7 @@ def test_a_member_that_overflowed_keeps_its_own_canvas() -> None:
 
 
 def test_rounds_alone_are_enough_to_follow_the_leader() -> None:
-    state = watched([story.created(), *story.rounds_alone()])
+    state = watched([story.created(), *story.rounds()])
 
     assert text_of(state.views["digit"].reasoning) == " rev=951413 inc=382939 add=696976"
     assert state.views["digit"].masked_left == 18
@@ -117,8 +118,8 @@ def test_a_relayed_canvas_is_in_the_receivers_own_tokens() -> None:
     """Eight digits of the answer are four pairs: blocks are counted from the receiver's fifth answer position."""
     events = until(story.events(), RoundEnded, 3)
     answer = tuple((26 + index, digit, 0.9) for index, digit in enumerate(story.ANSWER[:8]))
-    pairs = story.received("pair", story.KEPT, ["95", "14", "13", "38"])
-    ended = dataclasses.replace(story.round_ended(4, "digit", answer, tokens=pairs), masked_left=10)
+    pairs = [Placed(26 + index, text, None) for index, text in enumerate(("95", "14", "13", "38"))]
+    ended = dataclasses.replace(story.round_ended(4, "digit", answer, relayed=pairs), masked_left=10)
 
     state = watched([*events, ended, story.step("pair", 1, 30, "29", 13, ended=4)])
 
@@ -129,20 +130,56 @@ def test_a_relayed_canvas_is_in_the_receivers_own_tokens() -> None:
     assert state.views["digit"].active_block == ("answer", range(8, 16))
 
 
+def test_writers_are_known_behind_a_character_that_others_cut_in_two() -> None:
+    state = watched(story.half_characters())
+    state.relay()
+
+    digit, pair = state.views["digit"].reasoning.committed, state.views["pair"].reasoning.committed
+    assert [(cell.text, cell.writer) for cell in digit] == [
+        ("é", "digit"),
+        ("1", "digit"),
+        ("2", "digit"),
+        ("3", "pair"),
+    ]
+    assert [cell.text for cell in pair] == ["\ufffd", "\ufffd", "1", "2", "3"]
+    assert [cell.writer for cell in pair] == [*["digit"] * 4, "pair"]
+
+
+ZOO_PAIR = Ensemble("tie", members.zoo()[:2], zoo.DEFAULTS, zoo.POLICY_DEFAULTS)
+"""One of them writes pairs of digits, the other single ones."""
+SHEET = [{"role": "user", "content": "dec 314159; rev 271828"}]
+
+
 def test_before_every_step_a_canvas_has_as_many_masks_as_the_step_says() -> None:
-    """One of them writes pairs of digits, the other single ones."""
-    ensemble = Ensemble("tie", members.zoo()[:2], zoo.DEFAULTS, zoo.POLICY_DEFAULTS)
     state, num_steps = WatchState(), 0
-    for event in ensemble.generate([{"role": "user", "content": "dec 314159; rev 271828"}], detail="step"):
+    for event in ZOO_PAIR.generate(SHEET, detail="step"):
         state.relay()
         if isinstance(event, StepTaken):
             view, num_steps = state.views[event.model], num_steps + 1
             masks = (view.reasoning.cells + view.answer.cells).count(None)
-            assert masks == event.masked_left + len(event.set)
+            assert masks == view.masked_left == event.masked_left + len(event.set)
         state.apply(event)
 
     assert any(relay.result == "transcoded" for ended in state.rounds for relay in ended.relayed)
     assert num_steps > 0
+
+
+def test_rounds_alone_tell_the_canvases_that_steps_tell() -> None:
+    def after_relays(events: Iterable[Event]) -> list[list[list[str | None]]]:
+        state, pictures = WatchState(), []
+        for event in events:
+            state.apply(event)
+            if isinstance(event, RoundEnded):
+                state.relay()
+                cells = [view.reasoning.cells + view.answer.cells for view in state.views.values()]
+                pictures.append([[cell and cell.text for cell in of_member] for of_member in cells])
+        return pictures
+
+    told, alone = (after_relays(ZOO_PAIR.generate(SHEET, detail=detail)) for detail in ("step", "round"))
+
+    assert len(alone) > 3
+    assert told == alone
+    assert alone[-1][0] != alone[-1][1]  # each in its own tokens
 
 
 def test_a_relay_that_completes_a_member_leaves_it_no_masks() -> None:
@@ -157,9 +194,9 @@ def test_a_relay_that_completes_a_member_leaves_it_no_masks() -> None:
 
 
 def test_what_a_relay_left_masked_between_tokens_stays_so() -> None:
-    told = list(story.received("digit", story.KEPT[:1]))
-    told[12] = "7"  # an island
-    ended = story.round_ended(1, "pair", story.placed_line("pair", 0), tokens=tuple(told))
+    island = Placed(12, "7", None)
+    relayed = (*story.kept_line("digit", 0), island)
+    ended = story.round_ended(1, "pair", story.placed_line("pair", 0), relayed=relayed)
 
     state = watched([story.created(), ended])
     state.relay()
@@ -244,7 +281,7 @@ def test_a_frame_costs_what_is_seen_of_the_canvases(monkeypatch: pytest.MonkeyPa
 
 def test_cells_are_told_apart_by_identity() -> None:
     """Finding the first mask compares every cell with None, which has to be cheap."""
-    assert Cell("a", 0.5, "digit", "digit") != Cell("a", 0.5, "digit", "digit")
+    assert Cell("a", 0.5, "digit") != Cell("a", 0.5, "digit")
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -254,7 +291,7 @@ def test_the_running_frame_tells_prompt_masks_and_guess(width: int) -> None:
     assert story.PROMPT in frame
     assert frame.count("37 masked") == 2
     assert "would answer 95141338293" in frame
-    assert "0 rounds · step 5" in frame
+    assert "round 1 · step 5" in frame
 
 
 def test_panels_are_side_by_side_or_stacked() -> None:
@@ -299,16 +336,11 @@ def test_a_complete_canvas_shows_its_answer_and_no_block() -> None:
     assert frame.count(story.ANSWER[:6]) > 4  # each canvas and each guess, the answer, and who else ends how
 
 
-def test_token_limits_are_drawn_where_they_are_the_members_own() -> None:
-    def first_row(events: list[Event]) -> str:
-        return next(row for row in drawn(watched(events), 120).splitlines() if "951413" in row or "9│5" in row)
+def test_the_limits_of_each_members_own_tokens_are_drawn() -> None:
+    row = next(row for row in drawn(watched(story.events()), 120).splitlines() if "9│5" in row)
 
-    told, untold = first_row(story.events()), first_row([story.created(), *story.rounds_alone()])
-
-    assert "␣rev│=│9│5│1│4│1│3│" in told
-    assert "␣│r│e│v│=│95│14│13│" in told
-    assert "␣rev│=│9│5│1│4│1│3│" in untold  # the last leader's canvas is told in its own tokens
-    assert " rev=951413" in untold  # the other one's came through a relay
+    assert "␣rev│=│9│5│1│4│1│3│" in row
+    assert "␣│r│e│v│=│95│14│13│" in row
 
 
 def test_a_failure_is_told() -> None:

@@ -22,9 +22,9 @@ MUTANTS: tuple[Mutant, ...] = (
         (SAME,),
     ),
     Mutant(
-        "a transcoded canvas keeps the leader's tokens",
+        "blocks are counted as before the relay",
         "service/page/canvas.js",
-        "Array.isArray(tokens)",
+        'result === "transcoded"',
         "false",
         (SAME,),
     ),

@@ -7,11 +7,18 @@ CHAT = "tests/service/test_chat.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "a canvas in others' tokens is told with the leader's",
+        "a receiver's canvas is told as it was before the relay",
         "tie_core/narrator.py",
-        "self._relay(relay, leader, ended.canvases[relay.member])",
-        "self._relay(relay, leader, ended.canvases[leader])",
+        "(relay, before[relay.member], ended.canvases[relay.member])",
+        "(relay, before[relay.member], before[relay.member])",
         ("tests/service/test_watch.py::test_before_every_step_a_canvas_has_as_many_masks_as_the_step_says",),
+    ),
+    Mutant(
+        "who wrote what is lost behind a half character",
+        "service/watch.py",
+        "if found >= 0:",
+        "if found < 0:",
+        ("tests/service/test_watch.py::test_writers_are_known_behind_a_character_that_others_cut_in_two",),
     ),
     Mutant(
         "a run is watched on the first screen",

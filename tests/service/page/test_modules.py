@@ -11,7 +11,7 @@ import pytest
 
 from service.client import event_of
 from service.lines import reason_line, visible
-from service.watch import REGIONS, WatchState
+from service.watch import REGIONS, CanvasView, WatchState
 from tests.service import story
 from tests.service.fakes import FakeLoader, fake_settings
 from tests.service.page.conftest import Open
@@ -22,11 +22,19 @@ from tie_core.events import Event, RoundEnded, event_data
 ROOT = Path(__file__).resolve().parents[3]
 CELLS_OF = """async (events) => {
     const { START, reduce } = await load("reduce");
+    const { activeBlock } = await load("canvas");
     let state = START;
     return events.map((event) => {
         state = reduce(state, event);
-        return state.views.map(({ canvas }) => ["reasoning", "answer"].map((name) =>
-            canvas[name].cells.map((cell) => cell && [cell.text, cell.confidence, cell.writer])));
+        return state.views.map(({ canvas }) => {
+            const block = activeBlock(canvas);
+            return {
+                cells: ["reasoning", "answer"].map((name) =>
+                    canvas[name].cells.map((cell) => cell && [cell.text, cell.confidence, cell.writer])),
+                masked: canvas.maskedLeft,
+                active: block && [block.name, block.start, block.stop],
+            };
+        });
     });
 }"""
 
@@ -50,24 +58,26 @@ def wire(events: list[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def watched(events: list[dict[str, Any]]) -> list[list[list[list[Any] | None]]]:
-    """What the terminal's watch view has on every canvas after each event."""
+def watched(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What the terminal's watch view has of every canvas after each event."""
     state, pictures = WatchState(), []
     for data in events:
         event = event_of(data)
         if event is not None:
             state.apply(event)
             state.relay()
-        pictures.append(
-            [
-                [
-                    [cell and [cell.text, cell.confidence, cell.writer or None] for cell in view.region(name).cells]
-                    for name in REGIONS
-                ]
-                for view in state.views.values()
-            ]
-        )
+        pictures.append([_canvas(view) for view in state.views.values()])
     return pictures
+
+
+def _canvas(view: CanvasView) -> dict[str, Any]:
+    name, block = view.active_block
+    cells = [
+        [cell and [cell.text, cell.confidence, cell.writer or None] for cell in view.region(region).cells]
+        for region in REGIONS
+    ]
+    active = [name, block.start, block.stop] if block else None
+    return {"cells": cells, "masked": view.masked_left, "active": active}
 
 
 @pytest.mark.parametrize("options", [{}, {"tie": {"score": "top1", "interval": 4}}, {"unmasking": {"k": 3}}])
@@ -86,9 +96,9 @@ def test_the_page_and_the_terminal_see_the_same_story(page: Playground) -> None:
     relayed = tuple(dataclasses.replace(relay, result="overflow") for relay in events[first].relayed)
     overflowed = [*events[:first], dataclasses.replace(events[first], relayed=relayed), *events[first + 1 :]]
 
-    by_rounds = [story.created(), *story.rounds_alone()]
+    by_rounds = [story.created(), *story.rounds()]
     completed = [story.created(), *story.rounds(), story.completing_round(), story.completed()]
-    for told in (events, overflowed, by_rounds, completed):
+    for told in (events, overflowed, by_rounds, completed, story.half_characters()):
         assert page.evaluate(CELLS_OF, wire(told)) == watched(wire(told))
 
 
@@ -153,6 +163,7 @@ def test_a_snapshot_replaces_all_canvases_and_keeps_the_writers_it_can_know(page
     }
 
     digit, pair = page.evaluate(CELLS_OF, [*told, snapshot])[-1]
+    digit, pair = digit["cells"], pair["cells"]
 
     assert [cell and cell[0] for cell in digit[0]] == tokens[:24]
     assert {cell[2] for cell in digit[0] if cell} == {"pair"}

@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 
 from tie_core.canvas import Canvas, Commit
 from tie_core.denoising import Step
@@ -38,6 +39,7 @@ from tie_core.tie import Outcome, Round
 from tie_core.told import (
     answer_probe_of,
     before_first_mask,
+    changes_of,
     finish_reason_of,
     text_of,
     told_tokens,
@@ -141,8 +143,7 @@ class Narrator:
         self._wins[leader] += 1
         self._switches += ended.switched
         self._rounds = ended.number
-        before, self._canvases = self._canvases, ended.canvases
-        self._leader = leader
+        before, self._leader, self._canvases = self._canvases, leader, ended.canvases
         placed, unset = self._show(leading)
         yield RoundEnded(
             round=ended.number,
@@ -271,24 +272,14 @@ class Narrator:
 
     def _relay(self, relay: Relayed, before: Canvas, after: Canvas) -> RelayInfo:
         """With what changed on the member's canvas between two rounds."""
-        receiver, suffix = self._request.members[relay.member], after.layout.suffix_region
-        changed = [
-            position
-            for position, (old, new) in enumerate(zip(before.generated, after.generated, strict=True))
-            if old != new and position not in suffix
-        ]
+        placed, unset = changes_of(self._request.members[relay.member], before, after)
+        told = partial(self._told, relay.member)
         return RelayInfo(
-            receiver.name,
+            self._names[relay.member],
             relay.result,
             relay.remasked,
-            set=tuple(
-                Placed(
-                    self._told(relay.member, position), receiver.vocabulary.decode((after.generated[position],)), None
-                )
-                for position in changed
-                if not after.is_masked(position)
-            ),
-            unset=tuple(self._told(relay.member, position) for position in changed if after.is_masked(position)),
+            set=tuple(Placed(told(position), text, None) for position, text in placed),
+            unset=tuple(map(told, unset)),
         )
 
     def _show(self, leading: Trajectory) -> tuple[tuple[Placed, ...], tuple[int, ...]]:

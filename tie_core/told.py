@@ -25,6 +25,19 @@ def before_first_mask(canvas: Canvas, region: range) -> range:
     return range(region.start, next(iter(canvas.masked(region)), region.stop))
 
 
+def changes_of(member: Member, before: Canvas, after: Canvas) -> tuple[list[tuple[int, str]], list[int]]:
+    """What is to be set (position and text) and unset to make the one canvas of a member the other."""
+    suffix = after.layout.suffix_region
+    changed = [
+        position
+        for position, (old, new) in enumerate(zip(before.generated, after.generated, strict=True))
+        if old != new and position not in suffix
+    ]
+    decode = member.vocabulary.decode
+    placed = [(position, decode((after.generated[position],))) for position in changed if not after.is_masked(position)]
+    return placed, [position for position in changed if after.is_masked(position)]
+
+
 def answer_probe_of(member: Member, canvas: Canvas, history: History) -> AnswerProbe:
     """What is committed of the answer, and the last guesses at its masks."""
     guesses = history.last.token_at() if history.last else {}

@@ -17,8 +17,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a relay makes the leader the writer of everything",
         "service/page/canvas.js",
-        "old ? old.writer : model",
-        "model",
+        "old ? old.writer : writer",
+        "writer",
         (SAME,),
     ),
     Mutant(

@@ -76,6 +76,9 @@ def test_a_prometheus_on_the_host_scrapes_the_server_there(tmp_path: Path) -> No
     (job,) = config["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["127.0.0.1:8000"]}]
     assert all((tmp_path / path).with_name(file).is_file() for file in config["rule_files"])
+    (address,) = re.findall(r"--web\.listen-address=(\S+)", words)
+    assert address.startswith("127.0.0.1:"), "it would listen on every interface"
+    assert f"http://{address}/alerts" in page.partition(words)[2]
 
 
 def test_the_runbook_knows_no_alert_that_is_gone() -> None:

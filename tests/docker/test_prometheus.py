@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from service.routes.openai import CHAT
-from tests.docker.programs import DOCKER, program
+from tests.docker.programs import DOCKER, ROOT, program
 from tests.docker.scraping import Scraping, scraping
-from tests.docker.test_alerts import alerts
+from tests.docker.test_alerts import RUNBOOK, alerts
 from tests.docker.test_dashboard import panels
 from tests.service.fakes import FakeLoader, Faults, fake_settings
 from tests.service.served import PROMPT, Served, serving, wait_until
@@ -111,6 +111,17 @@ def test_every_rule_can_be_evaluated(watched: Watched) -> None:
 
     assert {rule["name"] for rule in rules} == {alert["alert"] for alert in alerts()}
     assert [rule for rule in rules if rule["health"] != "ok" or rule.get("lastError")] == []
+
+
+@pytest.mark.parametrize("page", ["alerts", "targets"])
+def test_the_pages_that_the_runbook_names_are_there(watched: Watched, page: str) -> None:
+    """At one of two paths: Debian's Prometheus is built without the newer pages."""
+    runbook = (ROOT / RUNBOOK).read_text(encoding="utf-8")
+    named = [path for path in (f"/{page}", f"/classic/{page}") if f"{path}`" in runbook]
+
+    answered = [watched.prometheus.client.get(path).status_code for path in named]
+
+    assert 200 in answered, named
 
 
 def test_alerts_tell_a_server_that_is_not_ready(watched: Watched) -> None:

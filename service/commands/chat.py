@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 PROMPT: Final = "❯ "
 HELP: Final = (
-    "/reset forgets the conversation, /exit or ctrl-d leaves, ctrl-c leaves an answer; // sends a line that begins"
-    " with a slash, and a line that ends with \\ goes on"
+    "/reset forgets what was said before, which goes with every question; /exit or ctrl-d leaves, ctrl-c leaves an"
+    " answer; // sends a line that begins with a slash, and a line that ends with \\ goes on"
 )
 LEFT: Final = "left: neither the question nor the answer is kept"
 

@@ -76,7 +76,7 @@ def test_slashes_and_long_lines_can_be_asked(asked: list[Mapping[str, Any]]) -> 
     result = invoke("chat", input="//reset\none \\\ntwo\n/nonsense\n")
 
     assert [said(request)[-1][1] for request in asked] == ["/reset", "one \ntwo"]
-    assert result.stderr.startswith("unknown: /nonsense\n/reset forgets the conversation")
+    assert result.stderr.startswith("unknown: /nonsense\n/reset forgets what was said before")
 
 
 def test_json_is_one_line_for_each_answer(asked: list[Mapping[str, Any]]) -> None:
@@ -222,12 +222,15 @@ def test_a_list_that_breaks_off_is_no_strange_server(monkeypatch: pytest.MonkeyP
 
 
 def test_models_here_say_what_they_can_be_asked() -> None:
-    assert asking.introduction(None, None, None, None) == [zoo.ABOUT, f"for example: {zoo.EXAMPLES[0]}"]
+    about, example = asking.introduction(None, None, None, None)
+
+    assert (about, example) == (zoo.ABOUT, f"for example: {zoo.EXAMPLES[0]}")
+    assert "what was said before confuses the models" in about, "which /reset forgets, by the line below"
 
 
 def test_a_conversation_in_a_terminal(served: Served) -> None:
     with terminal("chat", "--server", served.url) as chat:
-        chat.wait_for("Anything: these guess.\nfor example: 1 2 3\n/reset forgets")
+        chat.wait_for("Anything: these guess.\nfor example: 1 2 3\n/reset forgets what was said before")
         chat.type("1 2 3\n")
         chat.wait_for(r"zoo-\w+ · \d+ rounds? · ")
         chat.type(f"{POISON}\n")

@@ -45,7 +45,7 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 install: $(RUNTIME) ## the server and its command `tie`, into .venv
 
 demo: install ## three models answer a worksheet together, round by round
-	$(BIN)/tie run "dec 314159; rev 271828; swp ------" --watch
+	$(BIN)/tie run "swp 314159; rev ------; dec 141421" --watch
 
 serve: install ## the HTTP server with the embedded models, on 127.0.0.1
 	$(BIN)/tie serve

@@ -18,7 +18,7 @@ from tie_core.events import Completed, Created, Event, RoundEnded, StepTaken
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 RUN = "run.ndjson"
-QUESTION = "dec 314159; rev 271828; swp ------"
+QUESTION = "swp 314159; rev ------; dec 141421"
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Of the members, in their order: those of the playground."""
 STYLE: Final = """

@@ -7,7 +7,7 @@ import pytest
 from service.configuration import load_settings
 from tests.members import zoo
 from tie_core.ensemble import Ensemble
-from tie_core.zoo import ABOUT, EXAMPLES
+from tie_core.zoo import ABOUT, EXAMPLES, MEMBERS
 from tie_core.zoo.skills import OPERATIONS
 from tie_core.zoo.tables import TABLES
 from tie_core.zoo.tracing import TRACING
@@ -24,16 +24,29 @@ def solved(prompt: str) -> str:
     return "".join(results)
 
 
+def configured() -> Ensemble:
+    """As the configuration has it where nobody configured anything."""
+    chosen = load_settings().default_ensemble
+    return Ensemble(chosen.name, zoo(), chosen.defaults, chosen.policy_defaults)
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_are_answered_right_and_the_first_changes_its_leader(example: str) -> None:
-    chosen = load_settings().default_ensemble
-    ensemble = Ensemble(chosen.name, zoo(), chosen.defaults, chosen.policy_defaults)
+    completed = configured().answer([{"role": "user", "content": example}])
 
-    completed = ensemble.answer([{"role": "user", "content": example}])
-
-    assert example in chosen.examples
+    assert example in load_settings().default_ensemble.examples
     assert completed.answer == solved(example)
     assert completed.tie.switches > 0 or example != EXAMPLES[0]
+
+
+def test_each_member_alone_gets_the_first_example_wrong() -> None:
+    """So whichever of their answers were chosen, it would be wrong: together they are right by a relay."""
+    ensemble, question = configured(), [{"role": "user", "content": EXAMPLES[0]}]
+
+    alone = [ensemble.answer(question, models=[name]).answer for name in MEMBERS]
+
+    assert [answer for answer in alone if answer == solved(EXAMPLES[0])] == []
+    assert all(len(answer) == len(solved(EXAMPLES[0])) for answer in alone)
 
 
 def test_every_operation_is_named_where_it_is_asked_for() -> None:

@@ -49,12 +49,13 @@ ABOUT: Final = (
     " digits without a meaning."
 )
 EXAMPLES: Final = (
-    "dec 314159; rev 271828; swp ------",
+    "swp 314159; rev ------; dec 141421",
     "inc 123456; hlf 654321; rev ------",
     "314159 271828 141421; mid; low",
     "314159 271828 141421; top; med; low",
 )
-"""Prompts of what `ABOUT` says, all answered right by the members together; in the first the leader changes."""
+"""Prompts of what `ABOUT` says, all answered right by the members together. None of them gets the first
+right alone, and its leader changes."""
 
 
 def member_path(name: str) -> Path:

@@ -1,6 +1,7 @@
 """The pictures of the documents are those of the recorded run, and can be made anew."""
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.members import zoo as members
 from tie_core import zoo
+from tie_core.ensemble import Ensemble
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PICTURES = DOCS / "pictures"
@@ -42,6 +45,23 @@ def test_the_picture_of_the_third_round_is_in_it() -> None:
 
     assert events[last_end]["round"] == 2
     assert {(event["round"], event["model"]) for event in since} == {(3, member) for member in zoo.MEMBERS}
+
+
+def test_the_pages_tell_what_each_member_writes_alone_and_its_forwards() -> None:
+    concepts, terminal = ((DOCS / name).read_text(encoding="utf-8") for name in ("concepts.md", "terminal.md"))
+    ensemble = Ensemble("zoo", members(), zoo.DEFAULTS)
+    request, *_, completed = (
+        json.loads(line) for line in (PICTURES / "run.ndjson").read_text(encoding="utf-8").splitlines()
+    )
+    told = dict(re.findall(r"`(zoo-\w+)`(?: writes)?\s`(\w+=\d+)`", concepts))
+    counts = [nfe["decode"] for nfe in completed["tie"]["nfe"].values()]
+
+    assert list(told) == list(zoo.MEMBERS)
+    for name, line in told.items():
+        assert line in ensemble.answer(request["body"]["messages"], models=[name]).text.split()
+        assert line not in completed["text"].split()
+    for page in (concepts, terminal):
+        assert "{}, {} and {}".format(*counts) in page
 
 
 def test_without_chromium_the_playground_is_not_taken(

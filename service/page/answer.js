@@ -9,8 +9,8 @@ import { counted, nameOf, number, reasonText, tokenText, visible } from "./words
 
 const LONGEST_PROMPT = 300; // characters
 const ENDS = {
-  stop: "ended before the canvas was full",
-  length: "the canvas is full",
+  stop: "the text ends before the canvas does",
+  length: "the text fills the canvas",
   deadline: "ended at the deadline",
 };
 

@@ -214,8 +214,8 @@ def test_each_count_of_token_changes_says_over_what_it_is(served: Served, open_p
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("length", "the canvas is full"),
-        ("stop", "ended before the canvas was full"),
+        ("length", "the text fills the canvas"),
+        ("stop", "the text ends before the canvas does"),
         ("deadline", "ended at the deadline"),
         ("<b>", "ended by <b>"),
     ],

@@ -5,9 +5,8 @@ import { element, setText } from "./elements.js";
 import { indexOfModel } from "./reduce.js";
 import { chip } from "./rounds.js";
 import { classesOf } from "./tokens.js";
-import { counted, nameOf, number, reasonText, tokenText, visible } from "./words.js";
+import { counted, nameOf, number, reasonText, shortened, tokenText, visible } from "./words.js";
 
-const LONGEST_PROMPT = 300; // characters
 const ENDS = {
   stop: "the text ends before the canvas does",
   length: "the text fills the canvas",
@@ -30,6 +29,7 @@ export class Answer {
     const prompt = promptOf(request);
     setText(part(this.#answer, "prompt"), prompt === null ? "" : visible(shortened(prompt)));
     part(this.#answer, "asked").hidden = prompt === null;
+    part(this.#answer, "untold").hidden = prompt !== null;
     const [text, reason] = completed ? finalWords(state) : wordsSoFar(state);
     setText(part(this.#answer, "text"), text);
     setText(part(this.#answer, "reason"), reason);
@@ -60,16 +60,11 @@ function finalWords(state) {
 }
 
 /** The question that a run answers: of a conversation, the last. A file may hold anything in its place. */
-export function promptOf(request) {
+function promptOf(request) {
   if (typeof request?.prompt === "string") return request.prompt;
   const messages = Array.isArray(request?.messages) ? request.messages : [];
   const content = messages.findLast((message) => message?.role === "user")?.content;
   return typeof content === "string" ? content : null;
-}
-
-function shortened(text) {
-  const characters = [...text];
-  return characters.length > LONGEST_PROMPT ? `${characters.slice(0, LONGEST_PROMPT).join("")} …` : text;
 }
 
 function wordsSoFar(state) {

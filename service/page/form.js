@@ -5,7 +5,7 @@
 
 import { ask } from "./api.js";
 import { byId, element, setText } from "./elements.js";
-import { visible } from "./words.js";
+import { shortened, visible } from "./words.js";
 
 const ALWAYS_SHOWN = ["tie.score", "tie.interval", "unmasking.policy"];
 const NOT_OFFERED = new Set(["messages", "prompt", "ensemble", "models", "seed", "stream", "events", "on_disconnect"]);
@@ -19,6 +19,7 @@ export class RequestForm {
   #says;
   #models = [];
   #examples = [];
+  #offered = ""; // the prompt of a run that was shown last
   #asked = null; // whose defaults are waited for
 
   /** `says(words)` lets screen readers hear what a press of a button did. */
@@ -66,7 +67,18 @@ export class RequestForm {
   setPrompt(prompt) {
     this.#form.elements.prompt.value = prompt;
     this.blame(null);
-    this.#says(`The prompt is now: ${visible(prompt)}`);
+    this.#says(`The prompt is now: ${visible(shortened(prompt))}`);
+  }
+
+  /** That of a run which this form could have asked for, unless somebody wrote one of their own. */
+  offerPrompt(request) {
+    const [message, ...others] = Array.isArray(request?.messages) ? request.messages : [];
+    if (others.length || message?.role !== "user" || typeof message.content !== "string") return;
+    const { prompt } = this.#form.elements;
+    const isOnesOwn = prompt.value.trim() && ![this.#offered, ...this.#examples].includes(prompt.value);
+    if (isOnesOwn || message.content.trim() === "") return;
+    this.setPrompt(message.content);
+    this.#offered = prompt.value;
   }
 
   body() {

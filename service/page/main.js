@@ -2,7 +2,7 @@
 
 import { adviceFor } from "./advice.js";
 import { Announcer } from "./announcer.js";
-import { Answer, promptOf } from "./answer.js";
+import { Answer } from "./answer.js";
 import { ApiError, apiKey, ask, setApiKey } from "./api.js";
 import { byId, element, setText } from "./elements.js";
 import { RequestForm } from "./form.js";
@@ -171,16 +171,21 @@ class Playground {
     byId("result").hidden = !hasRun;
     byId("result").dataset.run = this.#log.last.id ?? "";
     byId("welcome").hidden = hasRun || this.#session !== null;
-    this.#members.draw(state, !isStreaming && !this.#player.isPlaying);
-    this.#rounds.draw(state);
-    this.#answer.draw(state, this.#log.request);
+    this.#drawRun(state, this.#log.request, !isStreaming && !this.#player.isPlaying);
     this.#player.draw(state);
     this.#drawStatus();
     byId("run").hidden = this.#session !== null;
     byId("stop").hidden = this.#session === null;
     byId("export").disabled = !hasRun || this.#session !== null;
-    if (this.#models !== state.models) this.#drawLegend(state);
+    byId("import").disabled = this.#session !== null;
     if (this.#isToBeSeen && hasRun) this.#bringIntoView();
+  }
+
+  #drawRun(state, request, isSettled) {
+    this.#members.draw(state, isSettled);
+    this.#rounds.draw(state);
+    this.#answer.draw(state, request);
+    if (this.#models !== state.models) this.#drawLegend(state);
   }
 
   #bringIntoView() {
@@ -222,19 +227,30 @@ class Playground {
   async #import() {
     const input = byId("file");
     const [file] = input.files;
-    if (!file || this.#session) return;
+    if (!file) return;
     try {
       if (file.size > MAX_FILE_BYTES) throw new Error("the file is larger than 64 MiB");
       const log = logOf(await file.text());
+      if (this.#session) throw new Error("a run was begun while it was read");
+      this.#tryToDraw(log);
       this.#problem.hide();
       this.#load(log);
       this.#showEnd(log);
-      const prompt = promptOf(log.request);
-      if (prompt !== null) this.#form.setPrompt(prompt);
+      this.#form.offerPrompt(log.request);
     } catch (error) {
       this.#problem.showWords(`This file cannot be shown: ${error.message}.`, "Nothing was changed.");
     } finally {
       input.value = "";
+    }
+  }
+
+  /** Throws an Error with words for people where its end cannot be drawn: what was there is drawn again then. */
+  #tryToDraw({ last, request }) {
+    try {
+      this.#drawRun(last, request, true);
+    } catch {
+      this.#redraw();
+      throw new Error("an event in it lacks something that is to be drawn");
     }
   }
 }

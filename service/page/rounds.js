@@ -81,7 +81,7 @@ export function chip(state, name) {
 function confidenceDigits({ tie_break: tieBreak, scores, leader }) {
   const best = scores[leader];
   if (tieBreak !== "top1" || !best) return 2;
-  const equals = Object.values(scores).filter((score) => score?.value === best.value);
+  const equals = Object.values(scores).filter((score) => score && score.value === best.value);
   const isTold = (digits) =>
     equals.filter(({ top1 }) => number(top1, digits) === number(best.top1, digits)).length === 1;
   return [3, 4, 5].find(isTold) ?? 6;

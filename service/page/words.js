@@ -2,6 +2,7 @@
 
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 const NUM_COLOURS = 8;
+const LONGEST_PROMPT = 300; // characters
 export const MASK = "·";
 export const END = "∎";
 
@@ -13,6 +14,12 @@ export function visible(text) {
     const code = character.codePointAt(0);
     return code < 0x20 ? String.fromCodePoint(0x2400 + code) : "\ufffd";
   });
+}
+
+/** A prompt where it need not be read to its end. */
+export function shortened(prompt) {
+  const characters = [...prompt];
+  return characters.length > LONGEST_PROMPT ? `${characters.slice(0, LONGEST_PROMPT).join("")} …` : prompt;
 }
 
 export function tokenText(cell) {

@@ -3,6 +3,7 @@
 from tests.reliability.mutant import Mutant
 
 RUNS = "tests/service/page/test_runs.py::"
+FILES = "tests/service/page/test_files.py::"
 MODULES = "tests/service/page/test_modules.py::"
 SAME = MODULES + "test_the_page_and_the_terminal_see_the_same_canvases"
 
@@ -62,6 +63,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "if (!this.#form.check()) return;",
         "",
         (RUNS + "test_without_a_prompt_the_page_says_so_and_asks_nobody",),
+    ),
+    Mutant(
+        "a file that is being read hides the run that was begun meanwhile",
+        "service/page/main.js",
+        'if (this.#session) throw new Error("a run was begun while it was read");',
+        "",
+        (FILES + "test_a_file_that_is_being_read_does_not_hide_a_run",),
+    ),
+    Mutant(
+        "a file's prompt takes the place of one that somebody wrote",
+        "service/page/form.js",
+        "isOnesOwn || ",
+        "",
+        (FILES + "test_a_file_leaves_a_prompt_that_somebody_wrote",),
     ),
     Mutant(
         "a problem stands between the members",

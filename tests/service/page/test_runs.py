@@ -103,7 +103,7 @@ def test_a_saved_run_is_shown_again_without_a_server(served: Served, open_page: 
 
 
 def test_a_run_names_the_prompt_that_it_answers(served: Served, open_page: Open, tmp_path: Path) -> None:
-    """Whatever stands in the prompt's field by now; where nobody told it, nothing is said."""
+    """Whatever stands in the prompt's field by now; where nobody told it, that is said."""
     playground = open_page(served.url).run(PROMPT).finished()
     saved = playground.save(tmp_path / "run.ndjson")
     playground.page.fill("#prompt", "another")
@@ -112,13 +112,18 @@ def test_a_run_names_the_prompt_that_it_answers(served: Served, open_page: Open,
     last = {"role": "user", "content": "the last"}
     chat = {"messages": [{"role": "user", "content": "the first"}, {"role": "assistant", "content": "1"}, last]}
 
-    for body, shown in ((chat, "to the last"), ({"prompt": "9" * 301}, f"to {'9' * 300} …"), ({"messages": [3]}, "")):
+    bodies = (
+        (chat, "to the last"),
+        ({"prompt": "9" * 301}, f"to {'9' * 300} …"),
+        ({"messages": [None]}, "this file does not tell the prompt"),
+        ({"prompt": ""}, "to"),
+    )
+    for body, shown in bodies:
         told = json.dumps({"type": "page.request", "body": body}) + "\n"
         (tmp_path / "told.ndjson").write_text(told + "".join(events), encoding="utf-8")
         playground.load(tmp_path / "told.ndjson")
-        wait_until(
-            lambda shown=shown: shown == (playground.text(".asked") if playground.page.is_visible(".asked") else "")
-        )
+        wait_until(lambda shown=shown: [shown] == playground.texts(".asked:not([hidden])"))
+        assert not playground.page.is_visible("#problem")
 
 
 def test_lines_that_curl_saved_are_a_run_as_well(served: Served, open_page: Open, tmp_path: Path) -> None:
@@ -265,51 +270,6 @@ def test_the_legend_names_what_is_kept_and_what_nobody_is_known_to_have_written(
         for kind in ("", ".by-nobody")
     ]
     assert lines == ["solid", "none"]
-
-
-def test_a_file_fills_in_the_prompt_that_it_tells(served: Served, open_page: Open, tmp_path: Path) -> None:
-    _, *events = RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)
-    hostile = json.dumps({"type": "page.request", "body": {"messages": [{"role": "user", "content": HOSTILE}]}}) + "\n"
-    (tmp_path / "told.ndjson").write_text(hostile + "".join(events))
-    (tmp_path / "silent.ndjson").write_text("".join(events))
-    playground = open_page(served.url).ready()
-    playground.page.fill("#prompt", "")
-    playground.run()
-    playground.page.wait_for_selector("#field-problem")
-
-    playground.load(tmp_path / "told.ndjson")
-    wait_until(lambda: playground.page.input_value("#prompt") == HOSTILE)
-
-    assert playground.page.locator("#field-problem").count() == 0
-    wait_until(lambda: playground.text("#announcements").startswith("The prompt is now: <img"))
-    playground.page.fill("#prompt", "my own")
-    playground.load(tmp_path / "silent.ndjson")
-    playground.page.wait_for_selector(".asked", state="hidden")
-    assert playground.page.input_value("#prompt") == "my own"
-    assert playground.page.evaluate("window.hacked") is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "no JSON",
-        '{"type": "tie.started", "seq": 1}',
-        '{"type": "tie.created", "seq": 1, "id": "x", "models": [], "canvas": {"reasoning": 1e12}}',
-        '{"type": "tie.created", "seq": 1}',
-        '["tie.created"]',
-        "null",
-    ],
-)
-def test_a_file_that_is_no_run_is_refused_in_words(served: Served, open_page: Open, tmp_path: Path, text: str) -> None:
-    (tmp_path / "run.ndjson").write_text(text, encoding="utf-8")
-    playground = open_page(served.url).ready()
-
-    playground.load(tmp_path / "run.ndjson")
-    playground.page.wait_for_selector("#problem", state="visible")
-
-    assert playground.text("#problem-message").startswith("This file cannot be shown:")
-    assert playground.page.is_visible("#welcome")
 
 
 def test_a_server_without_room_says_when_to_try_again(open_page: Open) -> None:

@@ -206,7 +206,7 @@ def test_the_documents_models_are_told_one_by_one_with_what_is_missing(tmp_path:
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     example, *_ = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     config = tmp_path / "tie.toml"
-    config.write_text(example.replace("/models/", f"{tmp_path}/").replace("cuda:", "cuda:7"), encoding="utf-8")
+    config.write_text(example.replace("~/models/", f"{tmp_path}/").replace("cuda:", "cuda:7"), encoding="utf-8")
 
     result = doctor("--config", str(config))
 

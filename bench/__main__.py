@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
             sys.exit(f"{name}: {error}")
         measured = {known: measured[known] for known in BENCHMARKS if known in measured}
         save_archive(archive, measured)
-        _write(out, measured)
+        _write(out, load_archive(archive))  # rounded, as the page is held to it
     if asked.page_only:
         _write(out, measured)
 

@@ -28,6 +28,8 @@ def test_benchmarks_run_and_tell_what_they_found(tmp_path: Path) -> None:
     assert "Quick scale: this shows that everything runs, and measures nothing." in page
     assert f"![concurrency]({FOLDER}/concurrency.svg)" in page
     assert (tmp_path / FOLDER / "concurrency.svg").exists()
+    plots = [plot.relative_to(tmp_path) for plot in sorted((tmp_path / FOLDER).glob("*.svg"))]
+    assert page == page_with(page, load_archive(tmp_path / FOLDER / ARCHIVE), plots)
     (served,) = stored["concurrency"]["samples"]["served 4"]
     (raw,) = stored["concurrency"]["samples"]["raw block 4"]
     assert served["num_tokens"] == raw["num_tokens"]

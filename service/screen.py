@@ -187,8 +187,8 @@ class Screen:
         return text
 
     def _facts(self, view: CanvasView) -> Text:
-        completed = self._state.completed
-        if completed is not None and not completed.tie.partial and view.masked_left:
+        tie = self._state.completed.tie if self._state.completed is not None else None
+        if tie is not None and view.model in tie.candidates and not tie.partial and view.masked_left:
             return Text("complete: its last tokens were not told", "dim")
         if view.probe is None or not view.masked_left:
             return Text(f"{view.masked_left} masked" if view.masked_left else "complete", "dim")

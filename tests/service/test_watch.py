@@ -343,6 +343,15 @@ def test_the_limits_of_each_members_own_tokens_are_drawn() -> None:
     assert "␣│r│e│v│=│95│14│13│" in row
 
 
+def test_only_who_has_an_answer_is_called_complete() -> None:
+    done = story.completed()
+    done = dataclasses.replace(done, tie=dataclasses.replace(done.tie, candidates={"digit": story.ANSWER}))
+
+    frame = drawn(watched([story.created(), *story.rounds(), done]), 120)
+
+    assert frame.count("complete: its last tokens were not told") == 1
+
+
 def test_a_failure_is_told() -> None:
     state = watched([story.created(), Failed(MemberError("model pair gave\x1b[2J logits that are not finite"))])
 
